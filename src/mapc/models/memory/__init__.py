@@ -1,0 +1,1 @@
+"""Order, residency and addresses of tensors in a scratchpad."""

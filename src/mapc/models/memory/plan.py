@@ -1,0 +1,48 @@
+"""The answer to a memory problem."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from mapc.graph.operators import BoolArray, IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryPlan:
+    """An order of the operators and when and where every tensor is in the scratchpad.
+
+    Step ``s`` runs operator ``order[s]``. Residency ``k`` keeps tensor ``tensor[k]`` at
+    ``address[k]`` during the half-open steps ``[start[k], stop[k])``. It begins with a load, unless
+    the tensor is produced at ``start[k]``; it writes the tensor out where ``written[k]``.
+
+    Attributes
+    ----------
+    order : int64[n_operators]
+    tensor, start, stop, address : int64[k]
+        Steps and bytes; sorted by start, then tensor.
+    written : bool[k]
+    workspace_address : int64[n_operators]
+        Byte address of the workspace of each operator, -1 for one that needs none.
+    """
+
+    order: IntArray
+    tensor: IntArray
+    start: IntArray
+    stop: IntArray
+    address: IntArray
+    written: BoolArray
+    workspace_address: IntArray
+
+    @property
+    def residency(self) -> IntArray:
+        """int64[k, 4]: tensor, start, stop, address of every residency."""
+        return np.stack([self.tensor, self.start, self.stop, self.address], axis=1)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MemoryPlan) and all(
+            np.array_equal(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)
+        )
+
+    __hash__ = None  # type: ignore[assignment]

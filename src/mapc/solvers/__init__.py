@@ -1,0 +1,1 @@
+"""Backends behind one interface, and the portfolio that runs them."""
