@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +33,8 @@ class AllocationProblem:
         Bytes.
     alignment : int
         Addresses are multiples of it.
+    provenance : mapping
+        Where the problem was read from and with which options; files carry it along.
 
     Raises
     ------
@@ -46,6 +50,7 @@ class AllocationProblem:
     size: IntArray
     capacity: int | None = None
     alignment: int = 1
+    provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         n = len(self.names)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +26,8 @@ class MemoryProblem:
         Every address is a multiple of it, every size rounded up to it.
     capacity_note : str
         How the capacity was arrived at, where it was not given in bytes.
+    provenance : mapping
+        Where the problem was read from and with which options; files carry it along.
 
     Raises
     ------
@@ -35,6 +39,7 @@ class MemoryProblem:
     capacity: int | None = None
     alignment: int = 1
     capacity_note: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if self.alignment < 1 or self.alignment > 2**30:
