@@ -9,8 +9,8 @@ Blocks are appended as arrays and concatenated once, into CSR; nothing here loop
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -190,8 +190,11 @@ class Program:
             np.broadcast_to(np.asarray(a, dtype=np.float64), shape).ravel()
             for a in (lower, upper, cost)
         )
-        if not (low <= up).all():
-            raise ValueError(f"block {name!r}: a lower bound above its upper bound, or NaN")
+        if not ((low <= up) & (low < np.inf) & (up > -np.inf)).all():
+            raise ValueError(
+                f"block {name!r}: a lower bound above its upper bound, NaN, or an infinite "
+                "bound on the wrong side"
+            )
         if not np.isfinite(price).all():
             raise ValueError(f"block {name!r}: cost is not finite")
         whole = np.broadcast_to(np.asarray(integer, dtype=np.bool_), shape).ravel()
@@ -287,8 +290,11 @@ class Program:
         r = len(lengths)
         low = np.broadcast_to(np.asarray(lower, dtype=np.float64), (r,))
         up = np.broadcast_to(np.asarray(upper, dtype=np.float64), (r,))
-        if not (low <= up).all():
-            raise ValueError(f"rows {name!r}: a lower side above its upper side, or NaN")
+        if not ((low <= up) & (low < np.inf) & (up > -np.inf)).all():
+            raise ValueError(
+                f"rows {name!r}: a lower side above its upper side, NaN, or an infinite side "
+                "on the wrong side"
+            )
         if not np.isfinite(values).all():
             raise ValueError(f"rows {name!r}: coefficient is not finite")
         if labels is not None and len(labels) != r:
@@ -308,11 +314,11 @@ class Program:
 
     def exactly_one(self, literals: ArrayLike, *, name: str = "exactly_one") -> None:
         """In every row of ``literals`` (int[r, k] or int[k]) exactly one holds."""
-        self.records.append(ExactlyOne(np.atleast_2d(self._literals(literals, name)), name))
+        self.records.append(ExactlyOne(self._literal_rows(literals, name), name))
 
     def at_most_one(self, literals: ArrayLike, *, name: str = "at_most_one") -> None:
         """In every row of ``literals`` (int[r, k] or int[k]) at most one holds."""
-        self.records.append(AtMostOne(np.atleast_2d(self._literals(literals, name)), name))
+        self.records.append(AtMostOne(self._literal_rows(literals, name), name))
 
     def implication(
         self, premise: ArrayLike, conclusion: ArrayLike, *, name: str = "implication"
@@ -349,7 +355,7 @@ class Program:
         parts = [
             np.broadcast_to(np.asarray(a, np.int64), sizes.shape) for a in (start, offset, presence)
         ]
-        self._column_array(parts[0][parts[0] != NO_COLUMN], name)
+        self._whole(self._column_array(parts[0][parts[0] != NO_COLUMN], name), name)
         self._literals(parts[2][parts[2] != ALWAYS], name)
         block = Intervals(self.n_intervals, parts[0], parts[1], sizes, parts[2], name)
         self.interval_blocks.append(block)
@@ -379,7 +385,7 @@ class Program:
 
     def element(self, index: int, values: ArrayLike, target: int, *, name: str = "element") -> None:
         """``x[target] == values[x[index]]``, which also keeps ``x[index]`` within range."""
-        self._column_array([index, target], name)
+        self._whole(self._column_array([index, target], name), name)
         table = np.asarray(values, dtype=np.int64)
         self.records.append(Element(int(index), table, int(target), name))
 
@@ -391,6 +397,22 @@ class Program:
         if self._matrix is None:
             self._matrix = self._concatenate()
         return self._matrix
+
+    def without_records(self) -> Program:
+        """Return a copy with the same columns, rows and hints but no intervals and no records.
+
+        Arrays are shared; appending to one of the two leaves the other as it is.
+        """
+        twin = Program(self.name)
+        twin.blocks, twin.row_blocks = list(self.blocks), list(self.row_blocks)
+        twin.hints, twin.offset = list(self.hints), self.offset
+        twin.n_columns, twin.n_rows = self.n_columns, self.n_rows
+        for part in fields(_Columns):
+            setattr(twin._columns, part.name, list(getattr(self._columns, part.name)))
+        for part in fields(_Rows):
+            setattr(twin._rows, part.name, list(getattr(self._rows, part.name)))
+        twin._extra_cost = list(self._extra_cost)
+        return twin
 
     @property
     def all_intervals(self) -> Intervals:
@@ -487,8 +509,34 @@ class Program:
 
     def _literals(self, literals: ArrayLike, name: str) -> IntArray:
         index = np.asarray(literals, dtype=np.int64)
-        self._column_array(np.where(index < 0, ~index, index), name)
+        columns = self._column_array(np.where(index < 0, ~index, index), name)
+        self._whole(columns, name)
+        for at, inside in self._by_block(columns):
+            low, up = self._columns.lower[at][inside], self._columns.upper[at][inside]
+            if not ((low >= 0) & (up <= 1)).all():
+                raise ValueError(f"{name!r}: a literal of {self.blocks[at].name!r} is not binary")
         return index
+
+    def _literal_rows(self, literals: ArrayLike, name: str) -> IntArray:
+        rows = np.atleast_2d(self._literals(literals, name))
+        if rows.ndim != 2:
+            raise ValueError(f"{name!r}: literals must be [rows, literals]")
+        if _has_repeat(np.where(rows < 0, ~rows, rows)):
+            raise ValueError(f"{name!r}: a column twice among the literals of one row")
+        return rows
+
+    def _whole(self, columns: IntArray, name: str) -> None:
+        for at, inside in self._by_block(columns):
+            if not self._columns.integer[at][inside].all():
+                raise ValueError(f"{name!r}: a column of {self.blocks[at].name!r} is not integer")
+
+    def _by_block(self, columns: IntArray) -> Iterator[tuple[int, IntArray]]:
+        """Yield the blocks that hold the columns, each with the positions inside it."""
+        flat = columns.ravel()
+        starts = np.array([block.start for block in self.blocks], dtype=np.int64)
+        owner = np.searchsorted(starts, flat, side="right") - 1
+        for at in np.unique(owner):
+            yield int(at), flat[owner == at] - starts[at]
 
     def _interval_array(self, intervals: ArrayLike, name: str) -> IntArray:
         index = np.asarray(intervals, dtype=np.int64).ravel()
