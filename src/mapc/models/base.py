@@ -145,7 +145,13 @@ class Family(Protocol):
         """Replay a plan by the rules alone."""
 
     def facts(self, problem: Any) -> dict[str, Any]:
-        """Figures of the problem itself, cheap, for ``show`` and reports."""
+        """Figures of the problem itself, cheap, printed with every result."""
+
+    def details(self, problem: Any) -> dict[str, Any]:
+        """Figures that cost some work, for ``show``."""
+
+    def with_capacity(self, problem: Any, text: str | int) -> Any:
+        """Return the problem with a capacity in bytes, as a size, or as a named reference."""
 
     def phrase(self, value: Number) -> str:
         """Return an objective value in words, with its unit."""

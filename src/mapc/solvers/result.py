@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,8 +40,8 @@ class Result:
         What failed on the way, and what else to know.
     trajectory : tuple of Event
         Every better plan and every better bound, with its time and source.
-    summary : str
-        The result in words.
+    phrase : callable
+        Puts an objective value in words, with its unit.
     """
 
     kind: str
@@ -57,7 +57,7 @@ class Result:
     facts: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     trajectory: tuple[Event, ...] = ()
-    summary: str = ""
+    phrase: Callable[[Number], str] = str
 
     @property
     def gap(self) -> float | None:
@@ -65,7 +65,15 @@ class Result:
         return relative_gap(self.objective, self.bound)
 
     def __str__(self) -> str:
-        return self.summary
+        """Return the result in one line, e.g. ``optimal: 392 KiB extra ..., bound 392 KiB``."""
+        if self.objective is None:
+            return f"{self.status.value}: {self.reason}"
+        text = f"{self.status.value}: {self.phrase(self.objective)}"
+        if self.bound is not None:
+            text += f", bound {self.phrase(self.bound)}"
+        if self.gap:
+            text += f", gap {self.gap:.2%}"
+        return text
 
     def to_dict(self) -> dict[str, Any]:
         """Return the keys ``--json`` prints: status, objective, bound, gap, method, seconds, ..."""

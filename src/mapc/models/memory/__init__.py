@@ -1,1 +1,73 @@
 """Order, residency and addresses of tensors in a scratchpad."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mapc.errors import InfeasibleError
+from mapc.models.base import Number
+from mapc.models.memory.bounds import ForcedSpans
+from mapc.models.memory.capacities import bracket_peak, with_capacity
+from mapc.models.memory.formulations import FORMULATIONS
+from mapc.models.memory.methods import METHODS
+from mapc.models.memory.problem import MemoryProblem
+from mapc.models.memory.schedule import Schedule
+from mapc.models.memory.verify import verify
+from mapc.units import format_bytes
+
+
+class MemoryFamily:
+    """The memory family, as the verbs and the portfolio see it."""
+
+    kind = "memory"
+    problem_type = MemoryProblem
+    methods = METHODS
+    formulations = FORMULATIONS
+    verify = staticmethod(verify)
+
+    def precheck(self, problem: MemoryProblem) -> None:
+        """Refuse a capacity below the largest working set, naming the operator."""
+        if problem.room < problem.smallest_capacity:
+            worst = int(problem.working_set.argmax())
+            raise InfeasibleError(
+                f"operator {problem.graph.operator_names[worst]!r}: needs "
+                f"{problem.smallest_capacity} bytes for its inputs, outputs and workspace; "
+                f"the scratchpad has {problem.room}; give at least "
+                f"{problem.smallest_capacity} (M_R)"
+            )
+
+    def facts(self, problem: MemoryProblem) -> dict[str, Any]:
+        """Capacity, its references and the size of the graph; bytes."""
+        return {
+            "name": problem.graph.name,
+            "operators": problem.graph.n_operators,
+            "tensors": problem.graph.n_tensors,
+            "capacity_bytes": problem.capacity,
+            "capacity_note": problem.capacity_note,
+            "m_r_bytes": problem.smallest_capacity,
+            "compulsory_bytes": problem.compulsory,
+        }
+
+    def details(self, problem: MemoryProblem) -> dict[str, Any]:
+        """Slower figures, for ``show``: peaks and the bound at the capacity."""
+        peak = bracket_peak(problem)
+        given = Schedule(problem, problem.graph.given_order)
+        details: dict[str, Any] = {
+            "given_order_peak_bytes": given.peak,
+            "m_p_lower_bytes": peak.lower,
+            "m_p_upper_bytes": peak.upper,
+        }
+        if problem.capacity is not None and problem.room >= problem.smallest_capacity:
+            details["bound_bytes"] = ForcedSpans(problem).single_operator_bound()
+        return details
+
+    def with_capacity(self, problem: MemoryProblem, text: str | int) -> MemoryProblem:
+        """Return the problem with ``text`` (bytes, a size, M_R, M_H or M_P) as its capacity."""
+        return with_capacity(problem, text)
+
+    def phrase(self, value: Number) -> str:
+        """Return e.g. ``392 KiB extra off-chip traffic``."""
+        return f"{format_bytes(value)} extra off-chip traffic"
+
+
+FAMILY = MemoryFamily()

@@ -1,0 +1,69 @@
+"""Reference capacities: M_R, M_P and M_H.
+
+* ``M_R``: the largest working set of one operator; below it nothing runs.
+* ``M_P``: the smallest capacity with no extra traffic over all orders. Bracketed by the largest
+  working set plus forced-live bytes (below) and the best known order's peak (above). Bytes live
+  at one time, that is: whether they can be placed without holes is found out by solving.
+* ``M_H``: the middle of ``M_R`` and ``M_P``, rounded down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from mapc.models.memory.bounds import ForcedSpans
+from mapc.models.memory.methods import candidate_orders
+from mapc.models.memory.problem import MemoryProblem
+from mapc.models.memory.schedule import Schedule
+from mapc.units import format_bytes, parse_bytes
+
+REFERENCES = ("M_R", "M_H", "M_P")
+
+
+@dataclass(frozen=True)
+class PeakBracket:
+    """Bytes between which the smallest peak over all orders lies; ``upper`` has a plan."""
+
+    lower: int
+    upper: int
+    order: str
+
+    @property
+    def proven(self) -> bool:
+        """Whether both ends meet."""
+        return self.lower == self.upper
+
+
+def bracket_peak(problem: MemoryProblem) -> PeakBracket:
+    """Bracket M_P from the forced-live bytes and from the peaks of the known orders."""
+    lower = ForcedSpans(problem).smallest_peak
+    peaks = {
+        name: Schedule(problem, order).peak for name, order in candidate_orders(problem).items()
+    }
+    best = min(peaks, key=lambda name: peaks[name])
+    return PeakBracket(lower, peaks[best], best)
+
+
+def with_capacity(problem: MemoryProblem, text: str | int) -> MemoryProblem:
+    """Return the problem with a capacity given in bytes, as a size or as a reference.
+
+    Raises
+    ------
+    UsageError
+        If ``text`` is neither a size nor one of ``REFERENCES``.
+    """
+    if text == "M_R":
+        return replace(problem, capacity=problem.smallest_capacity, capacity_note="M_R")
+    if text not in REFERENCES:
+        return replace(problem, capacity=parse_bytes(text), capacity_note="")
+    peak = bracket_peak(problem)
+    note = f"{text}, with M_P = {format_bytes(peak.upper)} proven"
+    if not peak.proven:
+        note = (
+            f"{text}, with M_P taken as {format_bytes(peak.upper)}, the peak of the {peak.order}; "
+            f"the smallest peak lies between {format_bytes(peak.lower)} and that"
+        )
+    capacity = peak.upper
+    if text == "M_H":
+        capacity = (problem.smallest_capacity + peak.upper) // 2
+    return replace(problem, capacity=capacity, capacity_note=note)

@@ -1,0 +1,61 @@
+"""Named ways to lower a memory problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from mapc.errors import InstanceError, UsageError
+from mapc.graph.operators import IntArray
+from mapc.models.base import Formulation
+from mapc.models.memory import cosma
+from mapc.models.memory.addresses import place_or_lose
+from mapc.models.memory.bounds import ForcedSpans
+from mapc.models.memory.gap import GapModel
+from mapc.models.memory.plan import MemoryPlan
+from mapc.models.memory.problem import MemoryProblem
+from mapc.models.memory.schedule import Schedule
+from mapc.program import Program
+from mapc.solvers.base import Solution
+
+Lowered = tuple[Program, Callable[[Solution], Any]]
+
+
+def lower_gap(problem: MemoryProblem, order: IntArray | None = None) -> Lowered:
+    """Lower to the gap model of an order (the graph's own where none is given).
+
+    The plan it lifts to keeps what the solution keeps, less what the greedy packer cannot place.
+    """
+    chosen = problem.graph.given_order if order is None else np.asarray(order, dtype=np.int64)
+    if not problem.graph.is_topological(chosen):
+        raise InstanceError("not a topological order of the graph", "order")
+    schedule = Schedule(problem, chosen)
+    model = GapModel(schedule)
+
+    def lift(solution: Solution) -> MemoryPlan:
+        if solution.values is None:
+            raise UsageError("the solution has no values to lift")
+        return place_or_lose(schedule, model.kept(solution.values))
+
+    return model.program, lift
+
+
+def lower_forced_spans(problem: MemoryProblem) -> Lowered:
+    """Lower to the forced-span relaxation: a bound over all orders, no plan."""
+
+    def lift(solution: Solution) -> MemoryPlan:
+        raise UsageError("forced-spans is a relaxation: it bounds, and has no plan")
+
+    return ForcedSpans(problem).program(), lift
+
+
+FORMULATIONS = {
+    formulation.name: formulation
+    for formulation in (
+        Formulation("gap", lower_gap, "what to keep, for a fixed order"),
+        Formulation("cosma", cosma.lower, "order, residency and addresses, as published"),
+        Formulation("forced-spans", lower_forced_spans, "relaxation of all orders"),
+    )
+}
