@@ -6,19 +6,25 @@ it, and returns a verified plan with a proven bound::
     problem = mapc.read("model.onnx", scratchpad="1568KiB", dtype="int8")
     result = mapc.solve(problem, time_limit=30)
     mapc.write(result, "plan.json", problem=problem)
+
+Names are loaded on first use, so that ``import mapc`` costs nothing.
 """
 
-from mapc.api import check, lower, read, solve, write
-from mapc.errors import (
-    CheckError,
-    InfeasibleError,
-    InstanceError,
-    MapcError,
-    UnavailableError,
-    UsageError,
-)
-from mapc.solvers.base import Event, Status
-from mapc.solvers.result import Result
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mapc.api import check, lower, read, solve, write
+    from mapc.errors import (
+        CheckError,
+        InfeasibleError,
+        InstanceError,
+        MapcError,
+        UnavailableError,
+        UsageError,
+    )
+    from mapc.solvers.base import Event, Status
+    from mapc.solvers.result import Result
 
 __version__ = "0.1.0"
 
@@ -39,3 +45,23 @@ __all__ = [
     "solve",
     "write",
 ]
+
+_HOMES = {
+    "mapc.api": ("check", "lower", "read", "solve", "write"),
+    "mapc.solvers.base": ("Event", "Status"),
+    "mapc.solvers.result": ("Result",),
+    "mapc.errors": tuple(name for name in __all__ if name.endswith("Error")),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'mapc' has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -191,7 +191,7 @@ class Portfolio:
             self.on_event(event)
 
     def _result(self, status: Status, reason: str) -> Result:
-        result = Result(
+        return Result(
             kind=self.family.kind,
             status=status,
             plan=self.plan,
@@ -207,7 +207,6 @@ class Portfolio:
             trajectory=tuple(self.trajectory),
             phrase=self.family.phrase,
         )
-        return result
 
 
 def choose(family: Family, methods: Sequence[str] | None) -> list[Method]:

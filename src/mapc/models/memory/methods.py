@@ -16,15 +16,12 @@ from mapc.models.memory.bounds import ForcedSpans
 from mapc.models.memory.gap import GapModel
 from mapc.models.memory.localsearch import improve
 from mapc.models.memory.orders import RULES, greedy_order
-from mapc.models.memory.plan import MemoryPlan
 from mapc.models.memory.problem import MemoryProblem
 from mapc.models.memory.schedule import Schedule, evict_by_next_use
 from mapc.solvers.base import Status
 
 MAX_CUTS = 5
 """Rounds of cutting off choices of links that cannot be placed, per order."""
-COSMA_OPERATORS = 14
-"""Largest graph on which the published ILP runs unasked."""
 
 
 def candidate_orders(problem: MemoryProblem) -> dict[str, IntArray]:
@@ -132,18 +129,24 @@ def search_orders(problem: MemoryProblem, search: Search) -> None:
 
 
 def published_ilp(problem: MemoryProblem, search: Search) -> None:
-    """COSMA's ILP over all orders and addresses at once."""
+    """COSMA's ILP over all orders and addresses at once.
+
+    Its bound is noted but not claimed: it forbids a reload to a new address between adjacent
+    steps, which the problem allows.
+    """
     program, lift = cosma.lower(problem)
+    sizes = program.statistics()
+    search.note(
+        f"published ILP: {sizes['rows']} rows, {sizes['columns']} columns, "
+        f"{sizes['nonzeros']} nonzeros"
+    )
     solution = search.solve(program, work=60.0)
+    search.note(
+        f"published ILP: {solution.status.value} ({solution.stop.value}), "
+        f"objective {solution.objective}, bound {solution.bound}"
+    )
     if solution.values is not None:
-        plan: MemoryPlan = lift(solution)
-        search.propose(plan, "published ILP")
-
-
-def published_ilp_if_small(problem: MemoryProblem, search: Search) -> None:
-    """The published ILP, where it has a chance."""
-    if problem.graph.n_operators <= COSMA_OPERATORS:
-        published_ilp(problem, search)
+        search.propose(lift(solution), "published ILP")
 
 
 METHODS: tuple[Method, ...] = (
