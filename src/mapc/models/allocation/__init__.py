@@ -1,1 +1,51 @@
 """Addresses for buffers whose lifetimes are given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mapc.errors import InfeasibleError
+from mapc.models.allocation.formulations import FORMULATIONS
+from mapc.models.allocation.methods import METHODS
+from mapc.models.allocation.problem import AllocationProblem
+from mapc.models.allocation.verify import verify
+from mapc.models.base import Number
+from mapc.units import format_bytes
+
+
+class AllocationFamily:
+    """The allocation family, as the verbs and the portfolio see it."""
+
+    kind = "allocation"
+    problem_type = AllocationProblem
+    methods = METHODS
+    formulations = FORMULATIONS
+    verify = staticmethod(verify)
+
+    def precheck(self, problem: AllocationProblem) -> None:
+        """Refuse a capacity below the bytes alive at one time, naming the time."""
+        if problem.room is None or problem.max_load <= problem.room:
+            return
+        times, load = problem.load
+        worst = int(load.argmax())
+        raise InfeasibleError(
+            f"{problem.name}: {load[worst]} bytes are alive at time {times[worst]}, the capacity "
+            f"has {problem.room}; give at least {problem.max_load}"
+        )
+
+    def facts(self, problem: AllocationProblem) -> dict[str, Any]:
+        """Size of the problem, its capacity and its largest load; bytes."""
+        return {
+            "name": problem.name,
+            "buffers": problem.n_buffers,
+            "capacity_bytes": problem.capacity,
+            "alignment": problem.alignment,
+            "max_load_bytes": problem.max_load,
+        }
+
+    def phrase(self, value: Number) -> str:
+        """Return e.g. ``a peak of 1,024 KiB``, or that all fits: the only valid excess is 0."""
+        return f"a peak of {format_bytes(value)}" if value else "everything fits"
+
+
+FAMILY = AllocationFamily()

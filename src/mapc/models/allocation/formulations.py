@@ -40,6 +40,7 @@ def no_overlap_2d(
     problem: AllocationProblem,
     peak: bool | None = None,
     start: AllocationPlan | None = None,
+    cliques: bool = True,
 ) -> tuple[Program, Lift]:
     """Lower a problem to rectangles that must not overlap.
 
@@ -52,6 +53,9 @@ def no_overlap_2d(
     start : AllocationPlan, optional
         A valid plan to start from. It is used where it fits, and with ``peak`` nothing above its
         peak is looked at; the default there is the greedy one.
+    cliques : bool
+        Say it in one dimension too: for constraint solvers; a MIP solver would only see every
+        pair several times.
 
     Returns
     -------
@@ -90,7 +94,8 @@ def no_overlap_2d(
         )
     program = Program(f"{problem.name}: addresses")
     address = program.variables(len(solid), 0, room - size, name="address")
-    _rectangles(program, address.columns, problem.lower[solid], problem.upper[solid], size)
+    lower, upper = problem.lower[solid], problem.upper[solid]
+    _rectangles(program, address.columns, lower, upper, size, cliques)
     if minimise:
         least = -(-lower_bound(problem) // unit)
         _minimise_peak(program, address.columns, size, least, room, unit)
@@ -108,7 +113,12 @@ def no_overlap_2d(
 
 
 def _rectangles(
-    program: Program, address: IntArray, lower: IntArray, upper: IntArray, size: IntArray
+    program: Program,
+    address: IntArray,
+    lower: IntArray,
+    upper: IntArray,
+    size: IntArray,
+    cliques: bool,
 ) -> None:
     """Append the intervals of both axes and the records that keep rectangles apart."""
     if not len(size):
@@ -118,7 +128,7 @@ def _rectangles(
     parts = [part for part in components(lower, upper) if len(part) > 1]
     for part in parts:
         program.no_overlap_2d(times.indices[part], rows.indices[part], name="apart")
-    if len(size) <= CLIQUE_LIMIT:
+    if cliques and len(size) <= CLIQUE_LIMIT:
         for members in alive(lower, upper, clique_times(lower, upper)):
             if members.sum() > 1:
                 program.no_overlap(rows.indices[members], name="alive together")
