@@ -1,0 +1,78 @@
+# make demo      plan a real network and print the result
+# make test      run the tests
+# make install   .venv/bin/mapc with all a developer needs
+# make lint      ruff and mypy
+# make bench     the benchmarks
+# make clean     remove .venv, out and caches
+#
+# Python >= 3.11 and make are enough. PYTHON=... names the interpreter to use. Nothing is installed
+# again while pyproject.toml and constraints.txt stay as they are, so all works offline afterwards.
+
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_STAMP := $(VENV)/.installed-demo
+DEV_STAMP := $(VENV)/.installed-dev
+INPUTS := pyproject.toml constraints.txt
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PYTHON ?=
+CANDIDATES := $(PYTHON) python3 python3.11 python3.12 python3.13 python3.14
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test install lint bench clean environment
+
+help:
+	@sed -n 's/^# //p;/^$$/q' Makefile
+
+# An interpreter that is gone (an upgrade, a copied folder) means a new environment; the stamps
+# depend on that rule only then, since a phony prerequisite would renew them every time.
+ifneq ($(shell $(BIN)/python -c 'print("ok")' 2>/dev/null),ok)
+$(DEMO_STAMP) $(DEV_STAMP): environment
+endif
+
+environment:
+	@python= ; bare= ; \
+	for candidate in $(CANDIDATES); do \
+	  "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	  bare="$${bare:-$$candidate}"; \
+	  if "$$candidate" -c 'import ensurepip, venv' 2>/dev/null; then python="$$candidate"; break; fi; \
+	done; \
+	if [ -n "$$python" ]; then \
+	  "$$python" -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; }; \
+	elif [ -n "$$bare" ]; then \
+	  echo "make: $$bare has no ensurepip; install its venv package (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; \
+	else \
+	  echo "make: no Python >= 3.11 among: $(CANDIDATES); install one, or name one with make PYTHON=..." >&2; exit 1; \
+	fi
+
+# A stamp is written only after its install has succeeded.
+$(DEV_STAMP): $(INPUTS)
+	@echo "installing mapc and its development tools into $(VENV)"
+	@$(PIP_INSTALL) -e '.[dev]'
+	@touch $@
+
+# What the development install brings is enough for the demo.
+$(DEMO_STAMP): $(INPUTS)
+	@if [ -n "$$(find $(DEV_STAMP) -newer pyproject.toml -newer constraints.txt 2>/dev/null)" ]; then :; else \
+	  echo "installing mapc into $(VENV)" && $(PIP_INSTALL) -e '.[onnx]'; \
+	fi
+	@touch $@
+
+install: $(DEV_STAMP)
+	@echo "$(BIN)/mapc is ready"
+
+demo: $(DEMO_STAMP)
+	@$(BIN)/python scripts/demo.py out
+
+test: $(DEV_STAMP)
+	$(BIN)/python -m pytest
+
+lint: $(DEV_STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(DEV_STAMP)
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+clean:
+	rm -rf $(VENV) out build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
