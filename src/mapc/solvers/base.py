@@ -7,14 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from mapc.program.model import Program
+from mapc.program.model import Matrix, Program
+from mapc.solvers.check import broken_record
 
 FloatArray = NDArray[np.float64]
 
 FEASIBILITY_TOLERANCE = 1e-6
 """How far a row may be off, relative to max(1, |side|), before a solution is refused."""
+BOUND_TOLERANCE = 1e-5
+"""How far a bound may lie above a checked objective, relative to it, and still be rounding."""
 
 
 class Status(enum.StrEnum):
@@ -30,6 +33,7 @@ class Stop(enum.StrEnum):
     """Why a backend stopped."""
 
     PROVEN = "proven"
+    GAP = "gap reached"  # the solver's own tolerance, or the gap asked for
     TIME = "time limit"
     WORK = "work limit"  # nodes, deterministic time
     CANCELLED = "cancelled"
@@ -173,36 +177,83 @@ def relative_gap(objective: float | None, bound: float | None) -> float | None:
     return float((objective - bound) / max(abs(objective), 1e-9))
 
 
+def safe_bound(program: Program, bound: float | None) -> float | None:
+    """Return a solver's bound rounded so that it still holds; None for one that says nothing.
+
+    Where every objective is a whole number a bound moves up to the next one, after giving away a
+    solver's numerical error: 1e-6, or 1e-9 of the bound, but never half a unit.
+    """
+    if bound is None or not np.isfinite(bound):
+        return None
+    if not program.integral:
+        return float(bound)
+    return float(np.ceil(bound - min(0.5, max(1e-6, abs(bound) * 1e-9))))
+
+
+def polish(program: Program, values: ArrayLike) -> tuple[FloatArray, float | None, str]:
+    """Round a solver's values and check them against columns, rows and records.
+
+    Rows of whole coefficients on integer columns are held exactly; others within
+    `FEASIBILITY_TOLERANCE`.
+
+    Returns
+    -------
+    values : float64[n_columns]
+        Integer columns whole, all within their bounds.
+    objective : float or None
+        Recomputed; None when the values break something.
+    broken : str
+        What they break, in the program's names; empty for a feasible point.
+    """
+    matrix = program.matrix
+    point = np.array(values, dtype=np.float64)
+    if point.shape != (matrix.n_columns,) or not np.isfinite(point).all():
+        return point, None, "values are missing or not finite"
+    point[matrix.integer] = np.rint(point[matrix.integer])
+    point = np.clip(point, matrix.lower, matrix.upper)
+    row = _broken_row(matrix, point)
+    if row is not None:
+        return point, None, f"breaks row {program.row_name(row)}"
+    record = broken_record(program, point)
+    if record:
+        return point, None, f"breaks {record}"
+    objective = float(matrix.cost @ point + matrix.offset)
+    return point, float(np.rint(objective)) if program.integral else objective, ""
+
+
+def _broken_row(matrix: Matrix, point: FloatArray) -> int | None:
+    activity = matrix.activity(point)
+    rough = ~(matrix.integer[matrix.indices] & (matrix.coefficients % 1 == 0))
+    counts = np.append(0, np.cumsum(rough))
+    exact = counts[matrix.indptr[1:]] == counts[matrix.indptr[:-1]]
+    low, up = matrix.row_lower, matrix.row_upper
+    # a whole activity is exact: 1e-9 only forgives a side that misses a whole number by rounding
+    slack_low, slack_up = (
+        np.where(exact, 1e-9, FEASIBILITY_TOLERANCE * np.maximum(1.0, np.abs(side)))
+        for side in (low, up)
+    )
+    with np.errstate(invalid="ignore"):
+        broken = (activity < low - slack_low) | (activity > up + slack_up)
+    return int(np.argmax(broken)) if broken.any() else None
+
+
 def settle(program: Program, raw: Solution) -> Solution:
     """Turn a backend's own figures into ones that hold.
 
-    Integer columns are rounded, rows and bounds re-checked, the objective recomputed, the bound
-    rounded the safe way (up to the next whole number only where every objective is whole). A
-    solution that fails the check is dropped and the status with it; ``OPTIMAL`` stays only where
-    the bound meets the recomputed objective.
+    Integer columns are rounded, rows, column bounds and records re-checked, the objective
+    recomputed, the bound rounded the safe way (`safe_bound`). A solution that fails the check is
+    dropped and the status with it; ``OPTIMAL`` stays only where the bound meets the recomputed
+    objective, and a bound above the objective of a checked solution is dropped as disproven.
     """
-    matrix = program.matrix
-    bound = raw.bound
-    if bound is not None and not np.isfinite(bound):
-        bound = None
-    if bound is not None and program.integral:
-        bound = float(np.ceil(bound - 1e-6 * max(1.0, abs(bound) * 1e-3)))
+    bound = safe_bound(program, raw.bound)
     if raw.values is None:
-        infeasible = raw.status is Status.INFEASIBLE
-        nothing = Status.INFEASIBLE if infeasible else Status.UNKNOWN
-        return replace(raw, status=nothing, bound=bound, objective=None)
-    values = np.asarray(raw.values, dtype=np.float64).copy()
-    values[matrix.integer] = np.rint(values[matrix.integer])
-    values = np.clip(values, matrix.lower, matrix.upper)
-    activity = matrix.activity(values)
-    low, up = matrix.row_lower, matrix.row_upper
-    slack = FEASIBILITY_TOLERANCE
-    with np.errstate(invalid="ignore"):
-        broken = (activity < low - slack * np.maximum(1.0, np.abs(low))) | (
-            activity > up + slack * np.maximum(1.0, np.abs(up))
+        proven = raw.status is Status.INFEASIBLE
+        nothing = Status.INFEASIBLE if proven else Status.UNKNOWN
+        return replace(
+            raw, status=nothing, bound=None if proven else bound, objective=None, values=None
         )
-    if broken.any():
-        row = program.row_name(int(np.argmax(broken)))
+    values, objective, broken = polish(program, raw.values)
+    if objective is None:
         return replace(
             raw,
             status=Status.UNKNOWN,
@@ -210,16 +261,21 @@ def settle(program: Program, raw: Solution) -> Solution:
             objective=None,
             values=None,
             bound=bound,
-            message=f"solution refused: it breaks row {row}",
+            message=f"solution refused: it {broken}",
         )
-    objective = float(matrix.cost @ values + matrix.offset)
-    if program.integral:
-        objective = float(np.rint(objective))
-    met = bound is not None and objective <= bound + 1e-9 * max(1.0, abs(objective))
-    if met:
-        bound = objective
-    elif raw.status is Status.OPTIMAL and not program.integral:
+    raw = replace(raw, objective=objective, values=values)
+    scale = max(1.0, abs(objective))
+    if bound is not None and bound > objective + BOUND_TOLERANCE * scale:
+        message = f"bound {bound:.12g} refused: a solution of {objective:.12g} disproves it"
+        return replace(raw, status=Status.FEASIBLE, stop=Stop.ERROR, bound=None, message=message)
+    met = False
+    if bound is not None and objective <= bound + 1e-9 * scale:
+        bound, met = objective, True
+    elif bound is not None and raw.status is Status.OPTIMAL and not program.integral:
         # continuous objectives meet within the solver's own gap tolerance only
-        met = bound is not None and objective - bound <= 1e-7 * max(1.0, abs(objective))
-    status = Status.OPTIMAL if met else Status.FEASIBLE
-    return replace(raw, status=status, objective=objective, bound=bound, values=values)
+        met = objective - bound <= 1e-7 * scale
+    if met:
+        stop = raw.stop if raw.stop.failed else Stop.PROVEN
+        return replace(raw, status=Status.OPTIMAL, stop=stop, bound=bound)
+    stop = Stop.GAP if raw.stop is Stop.PROVEN else raw.stop
+    return replace(raw, status=Status.FEASIBLE, stop=stop, bound=bound)
