@@ -1,0 +1,136 @@
+"""CP records in CP-SAT's own words."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mapc.program.model import Program
+from mapc.program.records import (
+    ALWAYS,
+    NO_COLUMN,
+    AtMostOne,
+    Cumulative,
+    Element,
+    ExactlyOne,
+    Implication,
+    Intervals,
+    NoOverlap,
+    NoOverlap2D,
+)
+
+IntArray = NDArray[np.int64]
+
+
+class _Writer:
+    """Appends constraints to a proto; an interval is written when a record first names it."""
+
+    def __init__(self, proto: Any, intervals: Intervals) -> None:
+        self.proto = proto
+        self.intervals = intervals
+        self.number: dict[int, int] = {}
+
+    def add(self) -> Any:
+        return self.proto.constraints.add()
+
+    def interval_numbers(self, members: IntArray) -> list[int]:
+        """Return the constraints that define the intervals."""
+        for member in members.tolist():
+            if member not in self.number:
+                self.number[member] = len(self.proto.constraints)
+                self._interval(member)
+        return [self.number[member] for member in members.tolist()]
+
+    def _interval(self, member: int) -> None:
+        block, constraint = self.intervals, self.add()
+        if block.presence[member] != ALWAYS:
+            constraint.enforcement_literal.append(int(block.presence[member]))
+        interval, column = constraint.interval, int(block.start_column[member])
+        offset, size = int(block.offset[member]), int(block.size[member])
+        for expression, constant in ((interval.start, offset), (interval.end, offset + size)):
+            if column != NO_COLUMN:
+                expression.vars.append(column)
+                expression.coeffs.append(1)
+            expression.offset = constant
+        interval.size.offset = size
+
+
+def add_records(proto: Any, program: Program) -> None:
+    """Append the program's records, and the intervals they name, to a ``CpModelProto``."""
+    writer = _Writer(proto, program.all_intervals)
+    for record in program.records:
+        _write(record, writer)
+
+
+@singledispatch
+def _write(record: object, writer: _Writer) -> None:
+    raise TypeError(f"CP-SAT has no {type(record).__name__} record")
+
+
+@_write.register
+def _(record: ExactlyOne, writer: _Writer) -> None:
+    for literals in record.literals.tolist():
+        writer.add().exactly_one.literals.extend(literals)
+
+
+@_write.register
+def _(record: AtMostOne, writer: _Writer) -> None:
+    for literals in record.literals.tolist():
+        writer.add().at_most_one.literals.extend(literals)
+
+
+@_write.register
+def _(record: Implication, writer: _Writer) -> None:
+    pairs = np.stack([~record.premise, record.conclusion], axis=1).tolist()
+    for pair in pairs:
+        writer.add().bool_or.literals.extend(pair)
+
+
+@_write.register
+def _(record: NoOverlap, writer: _Writer) -> None:
+    # CP-SAT keeps empty intervals out of others; here they take no room
+    members = record.intervals[writer.intervals.size[record.intervals] > 0]
+    if len(members) > 1:
+        numbers = writer.interval_numbers(members)
+        writer.add().no_overlap.intervals.extend(numbers)
+
+
+@_write.register
+def _(record: NoOverlap2D, writer: _Writer) -> None:
+    size = writer.intervals.size
+    real = (size[record.x] > 0) & (size[record.y] > 0)
+    if real.sum() > 1:
+        x = writer.interval_numbers(record.x[real])
+        y = writer.interval_numbers(record.y[real])
+        constraint = writer.add().no_overlap_2d
+        constraint.x_intervals.extend(x)
+        constraint.y_intervals.extend(y)
+
+
+@_write.register
+def _(record: Cumulative, writer: _Writer) -> None:
+    used = (writer.intervals.size[record.intervals] > 0) & (record.demands > 0)
+    if not used.any():
+        return
+    numbers = writer.interval_numbers(record.intervals[used])
+    constraint = writer.add().cumulative
+    constraint.intervals.extend(numbers)
+    constraint.capacity.offset = record.capacity
+    for demand in record.demands[used].tolist():
+        constraint.demands.add().offset = demand
+
+
+@_write.register
+def _(record: Element, writer: _Writer) -> None:
+    element = writer.add().element
+    for expression, column in (
+        (element.linear_index, record.index),
+        (element.linear_target, record.target),
+    ):
+        expression.vars.append(column)
+        expression.coeffs.append(1)
+    for value in record.values.tolist():
+        element.exprs.add().offset = value
