@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapc.graph.operators import BoolArray, IntArray
-from mapc.models.allocation.heuristics import pack_within, place
+from mapc.models.allocation.heuristics import classic_orders, pack, place
 from mapc.models.allocation.problem import AllocationProblem
 from mapc.models.memory.plan import MemoryPlan
 from mapc.models.memory.schedule import Schedule
@@ -100,40 +100,77 @@ class Rectangles:
 
 
 def place_or_lose(schedule: Schedule, keep: BoolArray, seed: int = 0) -> MemoryPlan:
-    """Return a plan that keeps as many of the kept links as the greedy packer can place.
+    """Return a plan that keeps as much of the kept links as the packer can place.
 
-    Each round packs in order of size; the rectangles left without room name the steps at which
-    something has to give, and the kept link there that frees most bytes per byte of cost is lost.
+    Each round packs in several orders; the rectangles that the best of them leaves without room
+    name the steps at which something has to give, and one kept link there is lost for each. Two
+    ways to choose that link are tried, and the cheaper outcome is returned.
     """
-    keep = keep.copy()
-    iterations = 20
-    while True:
+    rectangles = Rectangles.of(schedule, keep)
+    offset = rectangles.place(seed, iterations=1)
+    if offset is not None:
+        return rectangles.plan(offset)
+    best: tuple[int, MemoryPlan] | None = None
+    for long_first in (True, False):
+        found = _lose_until_placed(schedule, keep.copy(), long_first, best[0] if best else None)
+        best = found or best
+    assert best is not None  # without a limit on the cost it always ends
+    return best[1]
+
+
+def _lose_until_placed(
+    schedule: Schedule, keep: BoolArray, long_first: bool, limit: int | None
+) -> tuple[int, MemoryPlan] | None:
+    """Lose links until the rest packs; None once that costs at least ``limit`` bytes."""
+    while limit is None or schedule.cost(keep) < limit:
         rectangles = Rectangles.of(schedule, keep)
-        offset = rectangles.place(seed, iterations)
-        if offset is not None:
-            return rectangles.plan(offset)
-        iterations = 2  # a long chain of repairs does not deserve many tries each
-        lose = _link_to_lose(schedule, keep, rectangles)
-        keep[lose] = False
+        offset = _pack(rectangles)
+        homeless = np.flatnonzero(offset < 0)
+        if not len(homeless):
+            return schedule.cost(keep), rectangles.plan(offset)
+        until = -1
+        for at in homeless[np.argsort(rectangles.lower[homeless], kind="stable")].tolist():
+            if rectangles.lower[at] >= until:  # one loss may also house what comes soon after
+                link = _link_to_lose(schedule, keep, rectangles, at, long_first)
+                keep[link] = False
+                until = int(schedule.links[2][link])
+    return None
 
 
-def _link_to_lose(schedule: Schedule, keep: BoolArray, rectangles: Rectangles) -> int:
-    """Choose among the kept links that overlap, in time, a rectangle left without room."""
+def _pack(rectangles: Rectangles) -> IntArray:
+    """Pack in the classic orders; the packing that leaves the fewest bytes without room."""
+    memory = rectangles.schedule.problem
+    lower, upper, size = rectangles.lower, rectangles.upper, rectangles.size
+    best: tuple[int, IntArray] | None = None
+    for order in classic_orders(lower, upper, size).values():
+        for best_fit in (False, True):
+            offset = pack(lower, upper, size, order, best_fit=best_fit, room=memory.room)
+            left = int(size[offset < 0].sum())
+            if best is None or left < best[0]:
+                best = left, offset
+            if left == 0:
+                return offset
+    assert best is not None
+    return best[1]
+
+
+def _link_to_lose(
+    schedule: Schedule, keep: BoolArray, rectangles: Rectangles, at: int, long_first: bool
+) -> int:
+    """Choose among the kept links that meet, in time, a rectangle left without room.
+
+    The cheapest one; with ``long_first`` of equals the longest, otherwise tensors at least half as
+    large as the rectangle and links that cover a step come first.
+    """
     memory = schedule.problem
-    placed = pack_within(
-        rectangles.lower, rectangles.upper, rectangles.size, memory.room, memory.alignment
-    )
-    homeless = np.flatnonzero(placed < 0)
-    first = homeless[0] if len(homeless) else int(np.argmax(rectangles.size))
-    lower, upper = rectangles.lower[first], rectangles.upper[first]
     tensor, before, after = schedule.links
-    near = keep & (before < upper) & (after >= lower) & (memory.sizes[tensor] > 0)
-    if not near.any():
-        near = keep & (memory.sizes[tensor] > 0)
-    candidates = np.flatnonzero(near)
-    sizes = memory.sizes[tensor[candidates]]
-    lost = np.isin(tensor[candidates], tensor[~keep])
-    cost = sizes * (1 + (memory.pays_write[tensor[candidates]] & ~lost))
+    solid = keep & (memory.sizes[tensor] > 0)
+    near = solid & (before < rectangles.upper[at]) & (after >= rectangles.lower[at])
+    candidates = np.flatnonzero(near if near.any() else solid)
+    of = tensor[candidates]
+    spilled = np.isin(of, tensor[~keep])
+    cost = memory.sizes[of] * (1 + (memory.pays_write[of] & ~spilled))
     length = after[candidates] - before[candidates]
-    # least cost first; among equals the longest, which frees the most room
-    return int(candidates[np.lexsort((-length, cost))[0]])
+    small = memory.sizes[of] < rectangles.size[at] // 2
+    keys = (-length, cost) if long_first else (cost, ~schedule.covers[candidates], small)
+    return int(candidates[np.lexsort(keys)[0]])
