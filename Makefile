@@ -18,6 +18,7 @@ PYTHON ?=
 CANDIDATES := $(PYTHON) python3 python3.11 python3.12 python3.13 python3.14
 
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 .PHONY: help demo test install lint bench clean environment
 
 help:
@@ -52,7 +53,7 @@ $(DEV_STAMP): $(INPUTS)
 
 # What the development install brings is enough for the demo.
 $(DEMO_STAMP): $(INPUTS)
-	@if [ -n "$$(find $(DEV_STAMP) -newer pyproject.toml -newer constraints.txt 2>/dev/null)" ]; then :; else \
+	@if [ $(DEV_STAMP) -nt pyproject.toml ] && [ $(DEV_STAMP) -nt constraints.txt ]; then :; else \
 	  echo "installing mapc into $(VENV)" && $(PIP_INSTALL) -e '.[onnx]'; \
 	fi
 	@touch $@
