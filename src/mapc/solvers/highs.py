@@ -11,6 +11,7 @@ from mapc.program.linearise import linearise
 from mapc.program.model import Matrix, Program
 from mapc.solvers.backend import Report
 from mapc.solvers.base import FloatArray, Limits, Solution, Status, Stop
+from mapc.solvers.reach import has_hopeless_row
 
 if TYPE_CHECKING:
     from highspy import Highs
@@ -39,7 +40,7 @@ def load(matrix: Matrix) -> Highs:
         raise ValueError(f"HiGHS takes at most 2**31 coefficients, not {matrix.nnz}")
     highs = highspy.Highs()
     highs.setOptionValue("output_flag", False)
-    arrays: list[Any] = [
+    arrays = [
         matrix.cost,
         matrix.lower,
         matrix.upper,
@@ -48,9 +49,8 @@ def load(matrix: Matrix) -> Highs:
         matrix.indptr[:-1].astype(np.int32),
         matrix.indices,
         matrix.coefficients,
+        matrix.integer.astype(np.int32),
     ]
-    if matrix.integer.any():
-        arrays.append(matrix.integer.astype(np.int32))
     status = highs.passModel(
         matrix.n_columns,
         matrix.n_rows,
@@ -154,6 +154,8 @@ def _run(highs: Highs, flat: Program, n_columns: int, report: Report) -> Solutio
     if status == state.kUnboundedOrInfeasible:
         return _undecided(highs, flat, n_columns, report)
     if status == state.kModelEmpty:
+        if has_hopeless_row(flat.matrix):
+            return Solution(Status.INFEASIBLE, Stop.PROVEN)
         point = np.zeros(n_columns)
         return Solution(Status.OPTIMAL, Stop.PROVEN, bound=flat.matrix.offset, values=point)
     if status == state.kInfeasible:

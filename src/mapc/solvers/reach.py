@@ -1,4 +1,4 @@
-"""How far columns can reach: bounds that the rows imply."""
+"""What a program's rows say without a solver: bounds of columns, rows that cannot hold."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from mapc.program.model import Matrix
 FloatArray = NDArray[np.float64]
 
 ROUNDS = 8
+
+
+def has_hopeless_row(matrix: Matrix) -> bool:
+    """Whether a row without columns asks for something other than 0."""
+    empty = np.diff(matrix.indptr) == 0
+    return bool((empty & ((matrix.row_lower > 0) | (matrix.row_upper < 0))).any())
 
 
 def implied_reach(matrix: Matrix, objective: float | None = None) -> tuple[FloatArray, FloatArray]:
