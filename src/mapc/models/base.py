@@ -16,7 +16,7 @@ from mapc.solvers.base import Solution
 Number = int | float
 
 BOUND, HEURISTIC, EXACT = "bound", "heuristic", "exact"
-"""Stages, in the order in which a portfolio runs them."""
+"""What a method is for."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Method:
     name : str
         As in ``methods=[...]`` and ``--method``.
     stage : str
-        ``BOUND``, ``HEURISTIC`` or ``EXACT``.
+        ``BOUND``, ``HEURISTIC`` or ``EXACT``, for listings.
     run : callable
         ``run(problem, search)``; everything found goes through the search.
     summary : str
@@ -136,6 +136,7 @@ class Family(Protocol):
     kind: str
     problem_type: type
     methods: tuple[Method, ...]
+    """In the order in which a portfolio runs them: cheap bounds, quick plans, then solvers."""
     formulations: Mapping[str, Formulation]
 
     def precheck(self, problem: Any) -> None:

@@ -1,4 +1,7 @@
-"""Who runs when: bounds, heuristics, exact methods; the best plan and bound are kept here.
+"""Who runs when, and the best plan and bound, whoever found them.
+
+A family lists its methods in the order in which they run: bounds that cost nothing, heuristics
+that need no solver, then bounds and exact methods that do.
 
 Whatever strikes - the time limit, a dead or missing backend, Ctrl-C - the best verified plan so
 far comes back with the best bound so far.
@@ -12,13 +15,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mapc.errors import InfeasibleError, UsageError
-from mapc.models.base import BOUND, EXACT, HEURISTIC, Family, Method, Number
+from mapc.models.base import Family, Method, Number
 from mapc.program.model import Program
 from mapc.solvers import registry
 from mapc.solvers.base import Event, Limits, OnEvent, Solution, Status, Stop, relative_gap
 from mapc.solvers.result import Result
 
-STAGES = (BOUND, HEURISTIC, EXACT)
 MAX_FAILURES = 2
 """Times a backend may fail in one run before it is left alone."""
 NODES_PER_WORK = 1_000
@@ -136,7 +138,7 @@ class Portfolio:
     # -- the run -------------------------------------------------------------------------------
 
     def run(self, methods: Sequence[str] | None = None) -> Result:
-        """Run the methods stage by stage and return what they found."""
+        """Run the methods one after another and return what they found."""
         chosen = choose(self.family, methods)
         try:
             self.family.precheck(self.problem)
@@ -210,12 +212,11 @@ class Portfolio:
 
 
 def choose(family: Family, methods: Sequence[str] | None) -> list[Method]:
-    """Return the methods to run, in stage order; all default ones when none are named."""
+    """Return the methods to run, in the family's order; the default ones when none are named."""
     known = {method.name: method for method in family.methods}
     for name in methods or ():
         if name not in known:
             raise UsageError(
                 f"method {name!r}: unknown for {family.kind}; expected {', '.join(known)}"
             )
-    wanted = [m for m in family.methods if (m.default if methods is None else m.name in methods)]
-    return sorted(wanted, key=lambda method: STAGES.index(method.stage))
+    return [m for m in family.methods if (m.default if methods is None else m.name in methods)]

@@ -11,34 +11,40 @@ from mapc.models.base import Search
 from mapc.models.memory.orders import pull, push
 from mapc.models.memory.schedule import Schedule, evict_by_next_use
 
-ROUNDS = 4_000
+ROUNDS = 6_000
 """Moves tried without a clock."""
+SETTLE = 250
+"""Moves without a better order after which the best one is handed over."""
 PATIENCE = 1_500
-"""Moves without a better order after which the search starts again from the best one, shaken."""
+"""Moves without a better order after which the search goes back to the best one."""
 TEMPERATURE = 0.03
 """How much worse, relative to the best cost, an accepted order may be at first."""
+RESERVE = 0.25
+"""Share of the time left at the start that is kept for what comes after the search."""
 
 
 def improve(start: Schedule, search: Search, accept: Callable[[Schedule], None]) -> None:
-    """Reorder around lost links, scored by eviction, and hand every better order to ``accept``.
+    """Reorder around lost links, scored by eviction, and hand better orders to ``accept``.
 
     Threshold accepting: a move is taken when it is not worse than the current order by more than a
     margin that shrinks to nothing and is reset when the search has been stuck for ``PATIENCE``.
+    Handing over costs a solve, so it waits until the search has settled.
     """
     rng = np.random.default_rng(search.seed)
     problem = start.problem
-    current, keep, cost = start, *score(start)
+    reserve = 0.0 if search.deterministic else RESERVE * search.remaining()
+    current = best = handed_over = start
+    keep, cost = score(start)
     best_cost = cost
-    best = start
     stuck = tried = 0
-    while not search.done() and cost > 0:
+    while cost > 0 and not search.done() and search.remaining() > reserve:
         if search.deterministic and tried >= ROUNDS:
-            return
+            break
         tried += 1
         stuck += 1
         order = propose_move(current, keep, rng)
         if order is None:
-            return
+            break
         candidate = Schedule(problem, order)
         candidate_keep, candidate_cost = score(candidate)
         margin = TEMPERATURE * best_cost * max(0.0, 1.0 - stuck / PATIENCE)
@@ -46,10 +52,13 @@ def improve(start: Schedule, search: Search, accept: Callable[[Schedule], None])
             current, keep, cost = candidate, candidate_keep, candidate_cost
         if cost < best_cost:
             best, best_cost, stuck = current, cost, 0
-            if search.objective is None or best_cost < search.objective:
-                accept(best)
+        elif stuck == SETTLE and best is not handed_over:
+            accept(best)
+            handed_over = best
         elif stuck > PATIENCE:
             current, (keep, cost), stuck = best, score(best), 0
+    if best is not handed_over:
+        accept(best)
 
 
 def score(schedule: Schedule) -> tuple[IntArray, int]:

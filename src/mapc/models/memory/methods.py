@@ -20,6 +20,8 @@ from mapc.models.memory.problem import MemoryProblem
 from mapc.models.memory.schedule import Schedule, evict_by_next_use
 from mapc.solvers.base import Status
 
+PACKING_ROUNDS = 2
+"""Rounds of the greedy packer before a solver is asked."""
 MAX_CUTS = 5
 """Rounds of cutting off choices of links that cannot be placed, per order."""
 
@@ -34,60 +36,86 @@ def candidate_orders(problem: MemoryProblem) -> dict[str, IntArray]:
     return orders
 
 
+def known_schedules(problem: MemoryProblem) -> list[tuple[Schedule, BoolArray, str]]:
+    """Return the known orders with what Belady's rule keeps in them, least extra traffic first."""
+    found = []
+    for name, order in candidate_orders(problem).items():
+        schedule = Schedule(problem, order)
+        choices = [evict_by_next_use(schedule, by_cost) for by_cost in (False, True)]
+        found.append((schedule, min(choices, key=schedule.cost), name))
+    return sorted(found, key=lambda entry: entry[0].cost(entry[1]))
+
+
+def bound_by_operator(problem: MemoryProblem, search: Search) -> None:
+    """What one operator alone forces off, in every order; needs no solver."""
+    search.prove(0, "no traffic is negative")
+    search.prove(ForcedSpans(problem).single_operator_bound(), "tightest operator")
+
+
 def bound_by_forced_spans(problem: MemoryProblem, search: Search) -> None:
-    """Prove what every order must pay: first at one operator, then over all."""
-    search.prove(0, "no plan gains bytes")
-    spans = ForcedSpans(problem)
-    search.prove(spans.single_operator_bound(), "tightest operator")
-    program = spans.program()
-    if program.n_columns and not search.done():
+    """What all operators together force off, in every order."""
+    program = ForcedSpans(problem).program()
+    if program.n_columns:
         solution = search.solve(program, time=max(1.0, search.remaining() / 4), work=20.0)
         if solution.bound is not None:
             search.prove(int(solution.bound), "forced spans")
 
 
 def evict_in_known_orders(problem: MemoryProblem, search: Search) -> None:
-    """Belady's rule on the given and the greedy orders; needs no solver."""
-    for name, order in candidate_orders(problem).items():
-        schedule = Schedule(problem, order)
-        for by_cost in (False, True):
-            if search.done():
-                return
-            keep = evict_by_next_use(schedule, by_cost)
-            if search.objective is None or schedule.cost(keep) < search.objective:
-                search.propose(place_or_lose(schedule, keep, search.seed), f"eviction, {name}")
+    """Belady's rule on the given and the greedy orders; needs no solver.
+
+    The cheapest choice that packs as it is, or else the cheapest of all, repaired.
+    """
+    schedules = known_schedules(problem)
+    for schedule, keep, name in schedules:
+        rectangles = Rectangles.of(schedule, keep)
+        offset = rectangles.place(search.seed, iterations=1)
+        if offset is not None:
+            search.propose(rectangles.plan(offset), f"eviction, {name}")
+            return
+    schedule, keep, name = schedules[0]
+    search.propose(place_or_lose(schedule, keep, search.seed), f"eviction, {name}, repaired")
 
 
 def keep_in_known_orders(problem: MemoryProblem, search: Search) -> None:
     """The gap model on the given and the greedy orders."""
-    for name, order in candidate_orders(problem).items():
+    for schedule, _, name in known_schedules(problem):
         if search.done():
             return
-        solve_order(Schedule(problem, order), search, name)
+        solve_order(schedule, search, name)
 
 
 def solve_order(schedule: Schedule, search: Search, name: str) -> None:
-    """Best links for one order, with addresses: gap model, placement, cuts."""
+    """Best links for one order, with addresses: gap model, placement, cuts.
+
+    A choice of links that is proven to have no placement is cut off, and the model solved again.
+    """
     cuts: list[IntArray] = []
     for _ in range(MAX_CUTS + 1):
         keep = best_links(schedule, search, cuts)
         if keep is None or not worth_placing(schedule, keep, search):
             return
-        source = f"gap model, {name}"
-        rectangles = Rectangles.of(schedule, keep)
-        offset = rectangles.place(search.seed, iterations=20)
-        impossible = False
-        if offset is None:
-            search.propose(place_or_lose(schedule, keep, search.seed), f"{source}, repaired")
-            if search.done() or not worth_placing(schedule, keep, search):
-                return
-            offset, impossible = place_exactly(rectangles, search)
-        if offset is not None:
-            search.propose(rectangles.plan(offset), source)
-            return
-        if not impossible:
+        if not place(schedule, keep, search, f"gap model, {name}"):
             return
         cuts.append(np.flatnonzero(keep))
+
+
+def place(schedule: Schedule, keep: BoolArray, search: Search, source: str) -> bool:
+    """Propose a plan that keeps these links, or as many as can be placed.
+
+    The greedy packer first, then a solver; what neither places is repaired. Returns whether the
+    links are proven to have no placement.
+    """
+    rectangles = Rectangles.of(schedule, keep)
+    offset = rectangles.place(search.seed, PACKING_ROUNDS)
+    impossible = False
+    if offset is None and not search.done():
+        offset, impossible = place_exactly(rectangles, search)
+    if offset is not None:
+        search.propose(rectangles.plan(offset), source)
+    else:
+        search.propose(place_or_lose(schedule, keep, search.seed), f"{source}, repaired")
+    return impossible
 
 
 def worth_placing(schedule: Schedule, keep: BoolArray, search: Search) -> bool:
@@ -110,7 +138,7 @@ def place_exactly(rectangles: Rectangles, search: Search) -> tuple[IntArray | No
     """Ask a solver for addresses; return them, and whether it proved there are none."""
     program, lift = no_overlap_2d(rectangles.problem())
     solution = search.solve(
-        program, prefer=("cpsat",), time=max(1.0, min(30.0, search.remaining() / 3)), work=30.0
+        program, prefer=("cpsat",), time=max(1.0, min(20.0, search.remaining() / 3)), work=30.0
     )
     if solution.values is not None:
         return lift(solution).offset, False
@@ -150,8 +178,9 @@ def published_ilp(problem: MemoryProblem, search: Search) -> None:
 
 
 METHODS: tuple[Method, ...] = (
-    Method("forced-spans", BOUND, bound_by_forced_spans, "bound over all orders"),
+    Method("tightest-operator", BOUND, bound_by_operator, "what one operator forces off"),
     Method("eviction", HEURISTIC, evict_in_known_orders, "Belady's rule on known orders"),
+    Method("forced-spans", BOUND, bound_by_forced_spans, "what all operators force off"),
     Method("gap", HEURISTIC, keep_in_known_orders, "gap model on known orders"),
     Method("local-search", HEURISTIC, search_orders, "reorder around what is lost"),
     Method("cosma", EXACT, published_ilp, "the published ILP", default=False),

@@ -52,6 +52,9 @@ class Counting:
         self.seed = seed
         self.looks = 0
 
+    def remaining(self) -> float:
+        return float("inf")
+
     def done(self) -> bool:
         self.looks += 1
         return self.looks > 200
