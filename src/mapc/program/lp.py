@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -61,9 +62,8 @@ def _expressions(
         f"{sign}{word} {columns[j]}"
         for sign, word, j in zip(signs, words, indices.tolist(), strict=True)
     ]
-    bounds = pointer.tolist()
     texts = []
-    for a, b in zip(bounds[:-1], bounds[1:], strict=True):
+    for a, b in itertools.pairwise(pointer.tolist()):
         pieces = [
             " ".join(terms[i : min(i + _TERMS_A_LINE, b)]) for i in range(a, b, _TERMS_A_LINE)
         ]

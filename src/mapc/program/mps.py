@@ -60,6 +60,8 @@ def _row_kinds(matrix: Matrix) -> tuple[list[str], FloatArray, FloatArray]:
     side = np.where(has_up, up, np.where(has_low, low, 0.0))
     both = has_low & has_up & (low < up)
     width = np.where(both, np.where(both, up, 0.0) - np.where(both, low, 0.0), 0.0)
+    # a reader computes ``up - width``: it may round below the lower side, never above
+    width = np.where(both & (side - width > low), np.nextafter(width, np.inf), width)
     return list(kind.tolist()), side, width
 
 

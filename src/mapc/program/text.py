@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -77,6 +78,8 @@ def replacing(path: str | Path, suffix: str = "") -> Iterator[Path]:
     A failure, an interrupt or a crash leaves what was at ``path`` as it was.
     """
     target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(target.parent))
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}{suffix}")
     try:
         yield temporary
