@@ -1,0 +1,133 @@
+"""Figures in words: rows of a table from what families and results say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mapc.units import format_bytes
+
+if TYPE_CHECKING:
+    from mapc.solvers.result import Result
+
+_LABELS = {
+    "compulsory": "compulsory traffic",
+    "spilled": "spill writes",
+    "reloaded": "reloads",
+    "peak": "peak used",
+    "m_r": "M_R",
+    "m_p": "M_P",
+    "given_order_peak": "given order's peak",
+    "max_load": "largest load",
+    "sha256": "SHA-256",
+}
+_FIRST = ("compulsory", "spilled", "reloaded")
+"""Figures that belong right below the objective, by stem."""
+
+
+def result_rows(result: Result) -> list[tuple[str, str]]:
+    """Return what a person wants to know about a result, most important first."""
+    rows = [("status", _status(result))]
+    if result.objective is not None:
+        rows.append(("objective", result.phrase(result.objective)))
+    facts = fact_rows(result.facts)
+    first = [_label(stem) for stem in _FIRST]
+    rows += [row for row in facts if row[0] in first]
+    if result.bound is not None:
+        by = f", by {result.bound_method}" if result.bound_method else ""
+        rows.append(("bound", f"{bound_phrase(result)}{by}"))
+    if result.gap is not None:
+        rows.append(("gap", percent(result.gap)))
+    rows += [row for row in facts if row[0] not in first]
+    if result.method:
+        rows.append(("method", result.method))
+    rows.append(("seconds", f"{result.seconds:.2f}"))
+    return [*rows, *(("note", note) for note in result.notes)]
+
+
+def _status(result: Result) -> str:
+    text = f"{result.status.value}: {result.reason}" if result.reason else result.status.value
+    return f"{text} (interrupted)" if result.interrupted else text
+
+
+def bound_phrase(result: Result) -> str:
+    """Return the bound in words, without those that the objective has said already."""
+    assert result.bound is not None
+    return brief(result.phrase(result.bound), result.phrase(result.objective or 0))
+
+
+def brief(phrase: str, beside: str) -> str:
+    """Drop the words a phrase has in common with the end of another, all but a number and a unit.
+
+    >>> brief("196 KiB extra off-chip traffic", "392 KiB extra off-chip traffic")
+    '196 KiB'
+    """
+    words, others = phrase.split(), beside.split()
+    while len(words) > 2 and others and words[-1] == others[-1]:
+        words.pop()
+        others.pop()
+    return " ".join(words)
+
+
+def percent(gap: float) -> str:
+    """Return a relative gap as a percentage that is ``0 %`` only where it is zero."""
+    if gap == 0:
+        return "0 %"
+    text = f"{100 * gap:.2f}"
+    return "< 0.01 %" if float(text) == 0 else f"{text} %"
+
+
+def fact_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return labels and values of family figures.
+
+    ``x_bytes`` are sizes; ``x_lower_bytes`` and ``x_upper_bytes`` are one bracket; ``x_note`` is a
+    remark on ``x_bytes``. What is None or empty is left out.
+    """
+    rows = []
+    for key, value in facts.items():
+        if value is None or value == "" or key.endswith("_note"):
+            continue
+        if key.endswith("_upper_bytes") and f"{_cut(key)}_lower_bytes" in facts:
+            continue
+        if key.endswith("_lower_bytes") and f"{_cut(key)}_upper_bytes" in facts:
+            upper = facts[f"{_cut(key)}_upper_bytes"]
+            rows.append((_label(_cut(key)), _bracket(value, upper)))
+        elif key.endswith("_bytes"):
+            stem = key.removesuffix("_bytes")
+            note = facts.get(f"{stem}_note")
+            rows.append((_label(stem), size(value) + (f" ({note})" if note else "")))
+        else:
+            rows.append((_label(key), _plain(value)))
+    return rows
+
+
+def size(value: float) -> str:
+    """Return bytes in words; the exact number beside a unit that had to round."""
+    text = format_bytes(value)
+    whole = text.split()[0].replace(",", "").split(".")
+    exact = len(whole) == 1 or len(whole[1]) < 3
+    return text if exact else f"{text} ({value:,} B)"
+
+
+def _bracket(lower: float, upper: float) -> str:
+    return f"{size(upper)} (proven)" if lower == upper else f"{size(lower)} to {size(upper)}"
+
+
+def _cut(key: str) -> str:
+    return key.removesuffix("_lower_bytes").removesuffix("_upper_bytes")
+
+
+def _label(stem: str) -> str:
+    return _LABELS.get(stem, stem.replace("_", " "))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(item) for item in value)
+    return str(value)

@@ -1,0 +1,143 @@
+"""``mapc solve``: the best plan within a limit, and what is proven about it."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mapc.cli.describe import percent, result_rows
+from mapc.cli.outcome import OutcomeError, interrupted
+from mapc.cli.output import print_json, print_table
+from mapc.cli.progress import Progress
+from mapc.cli.reading import FILE_HELP, json_option, parse_seconds, read_problem, reading_options
+from mapc.cli.target import check_target
+from mapc.errors import ExitCode, InfeasibleError, MapcError, UsageError
+from mapc.units import parse_bytes
+
+if TYPE_CHECKING:
+    from mapc.solvers.result import Result
+
+
+@click.command(epilog=FILE_HELP)
+@click.argument("file")
+@reading_options
+@click.option(
+    "--time-limit",
+    default="60",
+    callback=parse_seconds,
+    show_default=True,
+    metavar="SECONDS",
+    help="Wall time; 0 or none: no clock, the same answer on every machine.",
+)
+@click.option("--gap", type=float, default=0.0, metavar="X", help="Relative gap to stop at.")
+@click.option(
+    "--method", "methods", multiple=True, metavar="NAME", help="Run only this. Repeatable."
+)
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
+@click.option("--workers", type=click.IntRange(1, 1024), default=1, show_default=True)
+@click.option("--memory-limit", metavar="SIZE", help="Memory of each solver, e.g. 4GiB.")
+@click.option("-o", "--output", metavar="PLAN", help="Write the plan: .json, or .csv for buffers.")
+@click.option("--require-optimal", is_flag=True, help="Fail (exit code 7) without a proof.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
+@json_option
+def solve(
+    file: str,
+    time_limit: float | None,
+    gap: float,
+    methods: tuple[str, ...],
+    seed: int,
+    workers: int,
+    memory_limit: str | None,
+    output: str | None,
+    require_optimal: bool,
+    quiet: bool,
+    as_json: bool,
+    **reading: Any,
+) -> None:
+    """Find the best plan for FILE and a bound on all plans."""
+    memory = None if memory_limit is None else parse_bytes(memory_limit)
+    check_target(output, (".json", ".csv"), source=file)
+    problem = read_problem(file, reading)
+    _check_kind(output, problem)
+    result = _search(
+        problem,
+        quiet=quiet,
+        time_limit=time_limit,
+        gap=gap,
+        methods=methods or None,
+        seed=seed,
+        workers=workers,
+        memory_limit=memory,
+    )
+    failure = _failure(result, require_optimal)
+    written = None
+    if output is not None and failure is None:
+        try:
+            _write(problem, result, output)
+            written = output
+        except MapcError as error:  # the result is worth printing all the same
+            failure = error
+    if as_json:
+        print_json({**result.to_dict(), "output": written})
+    elif result.plan is not None:
+        print_table(result_rows(result) + ([("written", written)] if written else []))
+    if failure is not None:
+        raise failure
+
+
+def _check_kind(output: str | None, problem: Any) -> None:
+    from mapc.models import family_of
+
+    kind = family_of(problem).kind
+    if output is not None and output.lower().endswith(".csv") and kind != "allocation":
+        raise UsageError(f"{output}: a CSV holds buffers; expected .json for a {kind} plan")
+
+
+def _search(problem: Any, *, quiet: bool, **options: Any) -> Result:
+    from mapc import api
+    from mapc.models import family_of
+    from mapc.solvers.base import Status
+    from mapc.solvers.result import Result
+
+    family = family_of(problem)
+    with contextlib.nullcontext() if quiet else Progress(family) as progress:
+        try:
+            return api.solve(problem, on_event=progress, **options)
+        except InfeasibleError as error:
+            return Result(family.kind, Status.INFEASIBLE, reason=str(error))
+
+
+def _write(problem: Any, result: Result, output: str) -> None:
+    from mapc import api, instances
+
+    if output.lower().endswith(".csv"):
+        instances.write_csv(problem, output, result.plan)
+    else:
+        api.write(result, output, problem=problem)
+
+
+def _failure(result: Result, require_optimal: bool) -> MapcError | None:
+    """Return how the command ends, or None where it has a plan that will do."""
+    from mapc.solvers.base import Status
+
+    if result.status is Status.INFEASIBLE:
+        return OutcomeError(f"proven infeasible: {result.reason}", ExitCode.INFEASIBLE)
+    if result.plan is None:
+        if result.interrupted:
+            return interrupted()
+        if _no_solver():
+            return OutcomeError(f"no plan: {result.reason}", ExitCode.UNAVAILABLE)
+        return OutcomeError(f"no plan: {result.reason}", ExitCode.NO_PLAN)
+    if require_optimal and result.status is not Status.OPTIMAL:
+        gap = "no bound" if result.gap is None else f"gap {percent(result.gap)}"
+        return OutcomeError(f"not proven optimal ({gap}); nothing written", ExitCode.REGRESSION)
+    return None
+
+
+def _no_solver() -> bool:
+    """Whether no plan may be due to there being no solver at all."""
+    from mapc.solvers import catalogue
+
+    return all(catalogue.missing(name) for name in catalogue.NAMES)
