@@ -53,8 +53,8 @@ def format_bytes(value: float) -> str:
     sign, size = ("-", -value) if value < 0 else ("", value)
     unit, factor = "B", 1
     for name, power in (("KiB", 1), ("MiB", 2), ("GiB", 3), ("TiB", 4)):
-        # stay in KiB up to 10 MiB: planners compare capacities in KiB
-        if size >= (10 if power > 1 else 1) * 1024**power:
+        # KiB up to 100 MiB: planners compare capacities and traffic in KiB
+        if size >= (100 if power == 2 else 1) * 1024**power:
             unit, factor = name, 1024**power
     number = f"{size / factor:,.3f}".rstrip("0").rstrip(".")
     return f"{sign}{number} {unit}"
