@@ -45,7 +45,7 @@ def fits(problem: AllocationProblem, plan: AllocationPlan) -> bool:
 
 
 def _peak(problem: AllocationProblem, offset: IntArray) -> int:
-    return int((offset + problem.padded)[problem.padded > 0].max(initial=0))
+    return int((offset + problem.padded).max(initial=0))
 
 
 def place_exactly(problem: AllocationProblem, search: Search) -> None:
