@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ _LABELS = {
     "max_load": "largest load",
     "sha256": "SHA-256",
 }
+_QUANTITY = re.compile(r"-?\d\S*(?: \S+)?")
 _FIRST = ("compulsory", "spilled", "reloaded")
 """Figures that belong right below the objective, by stem."""
 
@@ -35,7 +37,7 @@ def result_rows(result: Result) -> list[tuple[str, str]]:
     rows += [row for row in facts if row[0] in first]
     if result.bound is not None:
         by = f", by {result.bound_method}" if result.bound_method else ""
-        rows.append(("bound", f"{bound_phrase(result)}{by}"))
+        rows.append(("bound", f"{brief(result.phrase(result.bound))}{by}"))
     if result.gap is not None:
         rows.append(("gap", percent(result.gap)))
     rows += [row for row in facts if row[0] not in first]
@@ -50,23 +52,14 @@ def _status(result: Result) -> str:
     return f"{text} (interrupted)" if result.interrupted else text
 
 
-def bound_phrase(result: Result) -> str:
-    """Return the bound in words, without those that the objective has said already."""
-    assert result.bound is not None
-    return brief(result.phrase(result.bound), result.phrase(result.objective or 0))
+def brief(phrase: str) -> str:
+    """Return the number and the unit of a phrase, for where its words have been said already.
 
-
-def brief(phrase: str, beside: str) -> str:
-    """Drop the words a phrase has in common with the end of another, all but a number and a unit.
-
-    >>> brief("196 KiB extra off-chip traffic", "392 KiB extra off-chip traffic")
+    >>> brief("196 KiB extra off-chip traffic")
     '196 KiB'
     """
-    words, others = phrase.split(), beside.split()
-    while len(words) > 2 and others and words[-1] == others[-1]:
-        words.pop()
-        others.pop()
-    return " ".join(words)
+    found = _QUANTITY.search(phrase)
+    return found[0] if found else phrase
 
 
 def percent(gap: float) -> str:
@@ -97,7 +90,7 @@ def fact_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
             note = facts.get(f"{stem}_note")
             rows.append((_label(stem), size(value) + (f" ({note})" if note else "")))
         else:
-            rows.append((_label(key), _plain(value)))
+            rows.append((_label(key), f"{value[:16]}..." if key == "sha256" else _plain(value)))
     return rows
 
 

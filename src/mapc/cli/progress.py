@@ -62,9 +62,7 @@ class Progress:
         if event.objective is not None:
             parts.append(f"{self._family.phrase(event.objective)}, ")
         if event.bound is not None:
-            reference = event.objective if event.objective is not None else 0
-            bound = brief(self._family.phrase(event.bound), self._family.phrase(reference))
-            parts.append(f"bound {bound}, ")
+            parts.append(f"bound {brief(self._family.phrase(event.bound))}, ")
         gap = _gap(event)
         if gap is not None:
             parts.append(f"gap {percent(gap)}, ")
