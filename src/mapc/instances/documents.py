@@ -229,7 +229,7 @@ def parse_plan(data: bytes, where: str) -> tuple[Problem, Plan, PlanInfo]:
         not the instance's.
     """
     file = schema.decode_plan(data, where)
-    problem = _from_document(file.instance, f"{where}: $.instance")
+    problem = _from_document(file.instance, where, "$.instance")
     found = content_hash(problem)
     if found != file.instance_sha256:
         raise InstanceError(
@@ -266,11 +266,12 @@ def _memory_plan(
     return MemoryPlan(**arrays)
 
 
-def _from_document(document: schema.Instance, where: str) -> Problem:
+def _from_document(document: schema.Instance, where: str, root: str = "$") -> Problem:
+    """Build the problem; ``root`` is the JSON path of the instance in its file."""
     try:
         if isinstance(document, schema.MemoryInstance):
             return MemoryProblem(
-                graph=_graph(document),
+                graph=_graph(document, root),
                 capacity=document.problem.capacity,
                 alignment=document.problem.alignment,
                 capacity_note=document.problem.capacity_note,
@@ -291,7 +292,7 @@ def _from_document(document: schema.Instance, where: str) -> Problem:
         raise error.inside(where) from None
 
 
-def _graph(document: schema.MemoryInstance) -> OperatorGraph:
+def _graph(document: schema.MemoryInstance, root: str) -> OperatorGraph:
     operators, tensors = document.problem.operators, document.problem.tensors
     n = len(tensors.bytes)
     return OperatorGraph(
@@ -303,8 +304,8 @@ def _graph(document: schema.MemoryInstance) -> OperatorGraph:
         outputs=Ragged.of(operators.outputs),
         tensor_names=tuple(tensors.name),
         tensor_bytes=np.asarray(tensors.bytes, dtype=np.int64),
-        is_output=_mask(tensors.outputs, n, "$.problem.tensors.outputs"),
-        is_constant=_mask(tensors.constants, n, "$.problem.tensors.constants"),
+        is_output=_mask(tensors.outputs, n, f"{root}.problem.tensors.outputs"),
+        is_constant=_mask(tensors.constants, n, f"{root}.problem.tensors.constants"),
     )
 
 

@@ -107,7 +107,8 @@ class Lowering:
             right = f'a fixed size: --dim {dim}=1 (dims={{"{dim}": 1}})'
         else:
             right = "a size that is fixed in the model or follows from its inputs"
-        return InstanceError(f"dimension {at} is open ({dim})", where, right)
+        name = "" if dim == "?" else f" ({dim})"
+        return InstanceError(f"dimension {at} is open{name}", where, right)
 
 
 def to_operator_graph(

@@ -138,18 +138,7 @@ def _sort_nodes(graph: Any) -> None:
         For a value written twice, read but never written, or a cycle.
     """
     sources = {value.name for value in graph.input} | _initializer_names(graph)
-    producer: dict[str, int] = {}
-    for at, node in enumerate(graph.node):
-        for name in filter(None, node.output):
-            if name in producer or name in sources:
-                first = _label(graph.node[producer[name]], producer[name])
-                other = f"operator {first!r}" if name in producer else "an input or constant"
-                raise InstanceError(
-                    f"written by {other} and by operator {_label(node, at)!r}",
-                    f"tensor {name!r}",
-                    "one producer",
-                )
-            producer[name] = at
+    producer = _producers(graph, sources)
     edges: list[tuple[int, int]] = []
     for at, node in enumerate(graph.node):
         for name in (*filter(None, node.input), *_captures(node)):
@@ -168,6 +157,24 @@ def _sort_nodes(graph: Any) -> None:
         _reorder(graph, edges)
 
 
+def _producers(graph: Any, sources: set[str]) -> dict[str, int]:
+    """Return the position of the operator that writes each value."""
+    producer: dict[str, int] = {}
+    for at, node in enumerate(graph.node):
+        for name in filter(None, node.output):
+            first = "an input or constant" if name in sources else ""
+            if name in producer:
+                first = f"operator {_label(graph.node[producer[name]], producer[name])!r}"
+            if first:
+                raise InstanceError(
+                    f"written by {first} and by operator {_label(node, at)!r}",
+                    f"tensor {name!r}",
+                    "one producer",
+                )
+            producer[name] = at
+    return producer
+
+
 def _reorder(graph: Any, edges: list[tuple[int, int]]) -> None:
     import networkx as nx
 
@@ -180,9 +187,9 @@ def _reorder(graph: Any, edges: list[tuple[int, int]]) -> None:
         cycle = cycle[:5] + cycle[:1]
         path = " -> ".join(repr(_label(graph.node[at], at)) for at in cycle)
         raise InstanceError(f"cycle {path}", "graph", "a graph without cycles") from None
+    for at, node in enumerate(graph.node):
+        node.name = _label(node, at)  # the number is the place in the file
     nodes = [graph.node[at] for at in order]
-    for at, node in zip(order, nodes, strict=True):
-        node.name = _label(node, at)
     del graph.node[:]
     graph.node.extend(nodes)
 

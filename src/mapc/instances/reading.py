@@ -196,7 +196,7 @@ def _recognise(path: str | Path, data: bytes, where: str) -> str:
 
 def _json_format(data: bytes, where: str) -> str:
     header = schema.decode(data, schema.Header, where)
-    if header.schema is not None:
+    if header.schema:
         name = schema.decode(bytes(header.schema), str, f"{where}: $.schema")
         if name == schema.INSTANCE:
             return "instance"
@@ -205,7 +205,7 @@ def _json_format(data: bytes, where: str) -> str:
         raise InstanceError(
             f"schema {name[:80]!r}", f"{where}: $.schema", f"{schema.INSTANCE} or {schema.PLAN}"
         )
-    if header.ops is not None or header.tensors is not None:
+    if header.ops or header.tensors:
         return "graph"
     raise InstanceError("no 'schema', no 'ops' and 'tensors'", f"{where}: $", FORMATS)
 

@@ -168,9 +168,9 @@ PlanFile = MemoryPlanFile | AllocationPlanFile
 class Header(Struct):
     """What tells the JSON formats apart; the rest of the document is skipped."""
 
-    schema: msgspec.Raw | None = None
-    ops: msgspec.Raw | None = None
-    tensors: msgspec.Raw | None = None
+    schema: msgspec.Raw = msgspec.Raw()
+    ops: msgspec.Raw = msgspec.Raw()
+    tensors: msgspec.Raw = msgspec.Raw()
 
 
 class _Version(Struct):
