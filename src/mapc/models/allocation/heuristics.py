@@ -10,6 +10,8 @@ Sizes are rounded up to the alignment and addresses then are sums of sizes, so a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,6 +39,12 @@ _CELLS = 2**16  # rankings times buffers in one dive: wider ones fall out of the
 _MATRIX_LIMIT = 4000  # buffers in one part, above which n * n overlaps are not spelt out
 _ELITE = 8
 _FAR = np.iinfo(np.int64).max
+
+Stop = Callable[[], bool]
+
+
+def _never() -> bool:
+    return False
 
 
 def pack(
@@ -258,6 +266,7 @@ def shrink(
     target: int,
     seed: int = 0,
     iterations: int = ROUNDS,
+    stop: Stop = _never,
 ) -> IntArray:
     """Place buffers with as low a peak as can be found; stop once it is at most ``target``.
 
@@ -269,6 +278,8 @@ def shrink(
         A peak that is good enough, such as a proven bound or the room there is.
     seed, iterations : int
         Random numbers, and rounds of improvement after the classic orders.
+    stop : callable
+        Asked between rounds, once there is a placement, whether to be content with it.
 
     Returns
     -------
@@ -277,26 +288,35 @@ def shrink(
     """
     if not len(padded):
         return np.zeros(0, dtype=np.int64)
-    best, peak = None, _FAR
+    best, peak = _first_fit_orders(lower, upper, padded, target, stop)
+    if peak <= target or stop():
+        return best
+    unit = address_unit(padded)
+    keys = float((padded // unit).sum()) * (len(padded) + 1)
+    if len(padded) > _MATRIX_LIMIT or keys >= 2.0**62:
+        return _promote_high(lower, upper, padded, best, target, iterations, stop)
+    dives = _Dives(lower, upper, padded // unit, target // unit, seed)
+    for _ in range(iterations):
+        dives.round()
+        if dives.peak * unit <= target or stop():
+            break
+    return dives.best * unit if dives.peak * unit < peak else best
+
+
+def _first_fit_orders(
+    lower: IntArray, upper: IntArray, padded: IntArray, target: int, stop: Stop
+) -> tuple[IntArray, int]:
+    """Pack in the classic orders until one meets the target; return the best and its peak."""
+    best, peak = np.zeros(0, dtype=np.int64), _FAR
     for order in classic_orders(lower, upper, padded).values():
         for best_fit in (False, True):
             offset = pack(lower, upper, padded, order, best_fit=best_fit)
             top = int((offset + padded).max())
             if top < peak:
                 best, peak = offset, top
-            if peak <= target:
-                return offset
-    assert best is not None
-    unit = address_unit(padded)
-    keys = float((padded // unit).sum()) * (len(padded) + 1)
-    if len(padded) > _MATRIX_LIMIT or keys >= 2.0**62:
-        return _promote_high(lower, upper, padded, best, target, iterations)
-    dives = _Dives(lower, upper, padded // unit, target // unit, seed)
-    for _ in range(iterations):
-        dives.round()
-        if dives.peak * unit <= target:
-            break
-    return dives.best * unit if dives.peak * unit < peak else best
+            if peak <= target or stop():
+                return best, peak
+    return best, peak
 
 
 def _promote_high(
@@ -306,12 +326,13 @@ def _promote_high(
     offset: IntArray,
     target: int,
     iterations: int,
+    stop: Stop,
 ) -> IntArray:
     """Pack again and again, each time with the buffers that ended too high at the front."""
     best, order = offset, np.argsort(offset, kind="stable")
     for _ in range(iterations):
         high = (offset + padded)[order] > target
-        if not high.any():
+        if stop() or not high.any():
             break
         order = np.concatenate([order[high], order[~high]])
         offset = pack(lower, upper, padded, order)
@@ -358,11 +379,14 @@ def place(
     return offset
 
 
-def greedy(problem: AllocationProblem, seed: int = 0, iterations: int = ROUNDS) -> AllocationPlan:
+def greedy(
+    problem: AllocationProblem, seed: int = 0, iterations: int = ROUNDS, stop: Stop = _never
+) -> AllocationPlan:
     """Return the plan with the lowest peak that the heuristics find.
 
     It stops at the room there is, or, without a capacity, at a proven lower bound. With a
-    capacity that it cannot meet the plan is still returned, and does not fit.
+    capacity that it cannot meet the plan is still returned, and does not fit. Other parameters
+    are those of `shrink`.
     """
     lower, upper, padded = problem.lower, problem.upper, problem.padded
     target = problem.room if problem.room is not None else lower_bound(problem)
@@ -372,6 +396,6 @@ def greedy(problem: AllocationProblem, seed: int = 0, iterations: int = ROUNDS) 
     # the heaviest first: the others need not be better than it
     parts.sort(key=lambda who: -load_of(lower[who], upper[who], padded[who]))
     for who in parts:
-        offset[who] = shrink(lower[who], upper[who], padded[who], target, seed, iterations)
+        offset[who] = shrink(lower[who], upper[who], padded[who], target, seed, iterations, stop)
         target = max(target, int((offset[who] + padded[who]).max()))
     return AllocationPlan(offset)

@@ -33,7 +33,7 @@ def place_greedily(problem: AllocationProblem, search: Search) -> None:
     """Propose a quick placement, then ones from longer searches while they get better."""
     rounds = 1
     while not search.done() and rounds <= ROUNDS:
-        plan = greedy(problem, search.seed, rounds)
+        plan = greedy(problem, search.seed, rounds, search.done)
         if fits(problem, plan):
             search.propose(plan, "greedy")
         rounds *= ROUNDS
@@ -59,7 +59,7 @@ def place_exactly(problem: AllocationProblem, search: Search) -> None:
     InfeasibleError
         If a solver proves that some part does not fit the capacity.
     """
-    start = search.plan if search.plan is not None else greedy(problem, search.seed, 1)
+    start = search.plan if search.plan is not None else greedy(problem, search.seed, 1, search.done)
     offset = start.offset.copy()
     height = problem.room if problem.room is not None else int(search.bound or 0)
     for members in independent_parts(problem):
