@@ -70,6 +70,7 @@ def solve(
     seed: int = 0,
     workers: int = 1,
     memory_limit: int | None = None,
+    backends: Sequence[str] | None = None,
     on_event: OnEvent | None = None,
 ) -> Result:
     """Solve a problem: bounds, heuristics, exact methods, until the gap is closed or time is up.
@@ -89,6 +90,10 @@ def solve(
         Threads for each solver.
     memory_limit : int, optional
         Bytes each solver process may allocate.
+    backends : sequence of str, optional
+        Solvers to use, in this order, instead of the family's own choice: ``"highs"``,
+        ``"cpsat"``, ``"pyomo:scip"``, or ``"module:function"`` for one of your own. An empty
+        sequence means no solver at all.
     on_event : callable, optional
         Receives every `Event` as it happens.
 
@@ -113,6 +118,7 @@ def solve(
         seed=seed,
         workers=workers,
         memory_limit=memory_limit,
+        backends=backends,
         on_event=on_event,
     )
     return run.run(methods)

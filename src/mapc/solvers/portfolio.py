@@ -40,11 +40,13 @@ class Portfolio:
         seed: int = 0,
         workers: int = 1,
         memory_limit: int | None = None,
+        backends: Sequence[str] | None = None,
         on_event: OnEvent | None = None,
     ) -> None:
         self.family, self.problem = family, problem
         self.time_limit, self.target, self.seed = time_limit, gap, seed
         self.workers, self.memory_limit = workers, memory_limit
+        self.backends = None if backends is None else tuple(backends)
         self.on_event = on_event
         self.started = clock.monotonic()
         self.plan: Any = None
@@ -117,13 +119,13 @@ class Portfolio:
     ) -> Solution:
         """Solve on the first backend that answers."""
         answer = Solution(Status.UNKNOWN, Stop.UNAVAILABLE, message="no backend left")
-        for name in prefer:
+        for name in prefer if self.backends is None else self.backends:
             if self.failures.get(name, 0) >= MAX_FAILURES:
                 continue
             limits = self._limits(time, work)
             if limits.time is not None and limits.time <= 0:
                 return Solution(Status.UNKNOWN, Stop.TIME)
-            answer = registry.solve(program, name, limits=limits)
+            answer = registry.solve(program, name, limits=limits, on_values=on_values)
             if not answer.stop.failed:
                 return answer
             self.failures[name] = self.failures.get(name, 0) + 1
@@ -145,6 +147,9 @@ class Portfolio:
         except InfeasibleError as error:
             return self._result(Status.INFEASIBLE, str(error))
         failure: Exception | None = None
+        registry.prepare(
+            ("highs",) if self.backends is None else self.backends
+        )  # loads while the first methods run
         try:
             for method in chosen:
                 if self.done():
