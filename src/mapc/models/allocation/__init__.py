@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from mapc.errors import InfeasibleError
-from mapc.models.allocation.formulations import FORMULATIONS
+from mapc.models.allocation.capacities import with_capacity
+from mapc.models.allocation.formulations import FORMULATIONS, independent_parts
+from mapc.models.allocation.heuristics import greedy
 from mapc.models.allocation.methods import METHODS
 from mapc.models.allocation.problem import AllocationProblem
 from mapc.models.allocation.verify import verify
@@ -42,6 +45,18 @@ class AllocationFamily:
             "alignment": problem.alignment,
             "max_load_bytes": problem.max_load,
         }
+
+    def details(self, problem: AllocationProblem) -> dict[str, Any]:
+        """The peak a quick greedy placement reaches, and the parts no time connects."""
+        free = replace(problem, capacity=None)
+        return {
+            "greedy_peak_bytes": verify(free, greedy(free, iterations=1)).objective,
+            "independent_parts": len(independent_parts(problem)),
+        }
+
+    def with_capacity(self, problem: AllocationProblem, text: str | int) -> AllocationProblem:
+        """Return the problem with ``text`` (bytes, a size, M_R or M_P) as its capacity."""
+        return with_capacity(problem, text)
 
     def phrase(self, value: Number) -> str:
         """Return e.g. ``a peak of 1,024 KiB``, or that all fits: the only valid excess is 0."""

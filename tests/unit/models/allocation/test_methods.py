@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mapc.errors import InfeasibleError
+from mapc.errors import InfeasibleError, UsageError
 from mapc.models import family, family_of
 from mapc.models.allocation import FAMILY, methods
 from mapc.models.allocation.heuristics import greedy
@@ -103,6 +103,12 @@ def test_family() -> None:
         "alignment": 4,
         "max_load_bytes": 16,
     }
+    assert FAMILY.details(problem) == {"greedy_peak_bytes": 16, "independent_parts": 1}
+    assert FAMILY.with_capacity(problem, "1KiB").capacity == 1024
+    assert FAMILY.with_capacity(problem, "M_R").capacity == 16
+    assert FAMILY.with_capacity(problem, "M_P").capacity is None
+    with pytest.raises(UsageError, match="M_H"):
+        FAMILY.with_capacity(problem, "M_H")
     assert FAMILY.phrase(2048) == "a peak of 2 KiB"
     assert FAMILY.phrase(0) == "everything fits"
     assert FAMILY.verify(problem, greedy(problem)).violations == ()
