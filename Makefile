@@ -15,7 +15,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 INPUTS := pyproject.toml constraints.txt
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PYTHON ?=
-CANDIDATES := $(PYTHON) python3 python3.11 python3.12 python3.13 python3.14
+CANDIDATES := $(strip $(PYTHON) python3 python3.11 python3.12 python3.13 python3.14)
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
