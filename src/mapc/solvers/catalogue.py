@@ -7,7 +7,7 @@ knows, or ``module:function`` for a backend of one's own: a function with the si
 
 from __future__ import annotations
 
-import importlib.metadata
+import contextlib
 import importlib.util
 import os
 from dataclasses import dataclass
@@ -123,12 +123,13 @@ def version(name: str) -> str:
 
     A backend of a single package gives the bare version.
     """
-    found = []
-    for package in entry(name).distributions:
-        try:
-            found.append((package, importlib.metadata.version(package)))
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    if len(found) == 1 and len(entry(name).distributions) == 1:
-        return found[0][1]
-    return ", ".join(f"{package} {number}" for package, number in found)
+    packages = entry(name).distributions
+    found = {}
+    for package in packages:
+        from importlib import metadata  # slow to load, and a plug-in has no use for it
+
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    if len(packages) == 1:
+        return found.get(packages[0], "")
+    return ", ".join(f"{package} {number}" for package, number in found.items())
