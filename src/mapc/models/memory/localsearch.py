@@ -15,6 +15,8 @@ ROUNDS = 6_000
 """Moves tried without a clock."""
 SETTLE = 250
 """Moves without a better order after which the best one is handed over."""
+EXHAUSTED = 300
+"""Moves in a row to orders seen before, after which there is nothing new around."""
 PATIENCE = 1_500
 """Moves without a better order after which the search goes back to the best one."""
 TEMPERATURE = 0.03
@@ -36,15 +38,19 @@ def improve(start: Schedule, search: Search, accept: Callable[[Schedule], None])
     current = best = handed_over = start
     keep, cost = score(start)
     best_cost = cost
-    stuck = tried = 0
+    stuck = tried = repeats = 0
+    seen = {hash(start.order.tobytes())}
     while cost > 0 and not search.done() and search.remaining() > reserve:
         if search.deterministic and tried >= ROUNDS:
             break
         tried += 1
         stuck += 1
         order = propose_move(current, keep, rng)
-        if order is None:
+        if order is None or repeats > EXHAUSTED:
             break
+        known = len(seen)
+        seen.add(hash(order.tobytes()))
+        repeats = repeats + 1 if len(seen) == known else 0
         candidate = Schedule(problem, order)
         candidate_keep, candidate_cost = score(candidate)
         margin = TEMPERATURE * best_cost * max(0.0, 1.0 - stuck / PATIENCE)
