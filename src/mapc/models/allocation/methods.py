@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,14 @@ from mapc.models.allocation.formulations import Lift, independent_parts, no_over
 from mapc.models.allocation.heuristics import ROUNDS, greedy
 from mapc.models.allocation.plan import AllocationPlan
 from mapc.models.allocation.problem import AllocationProblem
+from mapc.models.allocation.structure import address_unit
 from mapc.models.base import BOUND, EXACT, HEURISTIC, Method, Search
+from mapc.program.model import Program
 from mapc.solvers.base import Solution, Status, Stop
 
-WORK = 60.0
-"""Work for a solver on one part where the clock does not count."""
+WORK = 30.0
+"""Work for each call of a solver where the clock does not count."""
+SOURCE = "no-overlap-2d"
 
 
 def bound(problem: AllocationProblem, search: Search) -> None:
@@ -59,86 +63,112 @@ def place_exactly(problem: AllocationProblem, search: Search) -> None:
     InfeasibleError
         If a solver proves that some part does not fit the capacity.
     """
-    start = search.plan if search.plan is not None else greedy(problem, search.seed, 1, search.done)
-    offset = start.offset.copy()
-    height = problem.room if problem.room is not None else int(search.bound or 0)
+    if search.plan is not None:
+        start = search.plan
+    else:
+        start = greedy(problem, search.seed, 1, search.done)
+        if fits(problem, start):
+            search.propose(start, "greedy")
+    height = lower_bound(problem) if problem.room is None else problem.room
+    parts = _Parts(problem, search, start.offset.copy())
     for members in independent_parts(problem):
-        part = part_of(problem, members)
-        if _peak(part, offset[members]) > height:
-            if search.done():
-                return
-            if problem.capacity is None:
-                _lower_peak(part, members, offset, problem, search)
-            else:
-                _fit(part, members, offset, search)
-        height = max(height, _peak(part, offset[members]))
-    plan = AllocationPlan(offset)
+        if search.done():
+            return
+        height = max(height, parts.settle(members, height))
+    plan = AllocationPlan(parts.offset)
     if fits(problem, plan):
-        search.propose(plan, "no-overlap-2d")
+        search.propose(plan, SOURCE)
 
 
-def _fit(part: AllocationProblem, members: IntArray, offset: IntArray, search: Search) -> None:
-    """Place one part within the capacity; ``offset`` is updated where it can be."""
-    solution, lift = _solve(part, search)
-    if solution.status is Status.INFEASIBLE:
+class _Parts:
+    """Addresses of all buffers, bettered part by part with a solver."""
+
+    def __init__(self, problem: AllocationProblem, search: Search, offset: IntArray) -> None:
+        self.problem, self.search, self.offset = problem, search, offset
+
+    def settle(self, members: IntArray, height: int) -> int:
+        """Bring one part down to ``height``, or as far as it goes; return its peak."""
+        part = part_of(self.problem, members)
+        if _peak(part, self.offset[members]) > height:
+            self._fit(part, members, height)
+        # with a capacity, being above it is all there is to say
+        low_enough = self.problem.capacity is not None or self.search.done()
+        if not low_enough and _peak(part, self.offset[members]) > height:
+            self._minimise(part, members)
+        return _peak(part, self.offset[members])
+
+    def _fit(self, part: AllocationProblem, members: IntArray, height: int) -> None:
+        """Place a part within ``height``, the easier question: no objective holds it up."""
+        free = self.problem.capacity is None
+        share = max(1.0, self.search.remaining() / 2) if free else None
+        solution, lift = self._solve(replace(part, capacity=height), time=share)
+        if solution.values is not None:
+            self._adopt(part, members, lift(solution))
+        if solution.status is not Status.INFEASIBLE:
+            return
+        if free:
+            unit = address_unit(part.padded, part.alignment)
+            self.search.prove((height // unit + 1) * unit, SOURCE)
+            return
         first, last = int(part.lower.min()), int(part.upper.max())
         raise InfeasibleError(
             f"{part.name}: the {part.n_buffers} buffers alive in [{first}, {last}) have no "
-            f"placement in {part.room} bytes, though no time needs more than {part.max_load}"
+            f"placement in {height} bytes, though no time needs more than {part.max_load}"
         )
-    if solution.values is not None:
-        offset[members] = lift(solution).offset
 
+    def _minimise(self, part: AllocationProblem, members: IntArray) -> None:
+        """Bring the peak of a part down and prove what it cannot go below."""
+        solution, lift = self._solve(
+            part,
+            start=AllocationPlan(self.offset[members]),
+            adopt=lambda plan: self._adopt(part, members, plan),
+        )
+        if solution.values is not None:
+            self._adopt(part, members, lift(solution))
+        if solution.bound is not None:
+            # what one part needs, all need; objectives are whole bytes
+            self.search.prove(int(np.ceil(solution.bound - 1e-6)), SOURCE)
 
-def _lower_peak(
-    part: AllocationProblem,
-    members: IntArray,
-    offset: IntArray,
-    problem: AllocationProblem,
-    search: Search,
-) -> None:
-    """Bring the peak of one part down and prove what it cannot go below."""
-    start = AllocationPlan(offset[members])
+    def _adopt(self, part: AllocationProblem, members: IntArray, plan: AllocationPlan) -> None:
+        """Take better addresses for a part, and offer the whole."""
+        if _peak(part, plan.offset) < _peak(part, self.offset[members]):
+            self.offset[members] = plan.offset
+            whole = AllocationPlan(self.offset.copy())
+            if fits(self.problem, whole):
+                self.search.propose(whole, SOURCE)
 
-    def adopt(found: AllocationPlan) -> None:
-        if _peak(part, found.offset) < _peak(part, offset[members]):
-            offset[members] = found.offset
-            search.propose(AllocationPlan(offset.copy()), "no-overlap-2d")
+    def _solve(
+        self,
+        part: AllocationProblem,
+        start: AllocationPlan | None = None,
+        adopt: Callable[[AllocationPlan], None] | None = None,
+        time: float | None = None,
+    ) -> tuple[Solution, Lift]:
+        """Ask CP-SAT, and without it a MIP solver, less the records that are redundant for it.
 
-    solution, lift = _solve(part, search, start, adopt)
-    if solution.values is not None:
-        adopt(lift(solution))
-    if solution.bound is not None:
-        # what one part needs, all need; objectives are whole bytes
-        search.prove(int(np.ceil(solution.bound - 1e-6)), "no-overlap-2d")
+        ``adopt`` receives every incumbent as it arrives.
+        """
+        program, lift = no_overlap_2d(part, start=start)
 
+        def on_values(values: Any) -> None:
+            if adopt is not None:
+                adopt(lift(Solution(Status.FEASIBLE, Stop.PROVEN, values=np.asarray(values))))
 
-def _solve(
-    part: AllocationProblem,
-    search: Search,
-    start: AllocationPlan | None = None,
-    adopt: Callable[[AllocationPlan], None] | None = None,
-) -> tuple[Solution, Lift]:
-    """Ask CP-SAT, and where that is not to be had, a MIP solver without the redundant records.
+        def solve(program: Program, name: str) -> Solution:
+            return self.search.solve(
+                program, prefer=(name,), time=time, work=WORK, on_values=on_values
+            )
 
-    ``adopt`` receives every incumbent as it arrives.
-    """
-    program, lift = no_overlap_2d(part, start=start)
-
-    def on_values(values: Any) -> None:
-        if adopt is not None:
-            adopt(lift(Solution(Status.FEASIBLE, Stop.PROVEN, values=np.asarray(values))))
-
-    solution = search.solve(program, prefer=("cpsat",), work=WORK, on_values=on_values)
-    if solution.stop.failed and solution.values is None:
-        program, _ = no_overlap_2d(part, start=start, cliques=False)  # the same columns
-        solution = search.solve(program, prefer=("highs",), work=WORK, on_values=on_values)
-    return solution, lift
+        solution = solve(program, "cpsat")
+        if solution.stop.failed and solution.values is None:
+            # the same columns in the same order: `lift` serves both
+            solution = solve(no_overlap_2d(part, start=start, cliques=False)[0], "highs")
+        return solution, lift
 
 
 METHODS: tuple[Method, ...] = (
     Method("bounds", BOUND, bound, "bytes that every placement needs"),
     Method("greedy", HEURISTIC, place_greedily, "common orders and filling from the floor up"),
-    Method("no-overlap-2d", EXACT, place_exactly, "rectangles that must not overlap, by a solver"),
+    Method(SOURCE, EXACT, place_exactly, "rectangles that must not overlap, by a solver"),
 )
 """In the order of their stages."""
