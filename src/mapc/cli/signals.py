@@ -20,7 +20,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def catch() -> None:
     """Have both signals raise ``KeyboardInterrupt`` from now on.
 
-    A signal that is ignored already (``nohup``, background jobs of a script) stays ignored.
+    Also where the shell that started us has them ignored: scripts do that to their background
+    jobs, and ``kill -INT`` of one is meant to end it with what it has.
     """
     last = -float("inf")
 
@@ -33,8 +34,7 @@ def catch() -> None:
         raise KeyboardInterrupt
 
     for number in _SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, stop)
+        signal.signal(number, stop)
 
 
 def ignore() -> None:
