@@ -83,11 +83,14 @@ def write_csv(
     Raises
     ------
     UsageError
-        For a problem without lifetimes, a plan of another family or length, or a file that cannot
-        be written.
+        For a problem without lifetimes, names with control characters, a plan of another family or
+        length, or a file that cannot be written.
     """
     if not isinstance(problem, AllocationProblem):
         raise UsageError("a CSV holds buffers with lifetimes; a memory problem goes to JSON")
+    for name in problem.names:
+        if not name.isprintable():
+            raise UsageError(f"buffer {name!r}: a CSV takes printable names only")
     columns: dict[str, list[str] | list[int]] = {
         "id": list(problem.names),
         "lower": problem.lower.tolist(),

@@ -85,7 +85,7 @@ class Lowering:
         value = self.model.values.get(name, Value())
         where = f"tensor {name!r}" + (f" of operator {operator!r}" if operator else "")
         if value.other:
-            raise InstanceError(f"is a {value.other}", where, "tensors of fixed shape only")
+            raise InstanceError(f"is of type {value.other}", where, "tensors of fixed shape only")
         if value.dims is None:
             raise InstanceError("shape unknown", where, "a shape that can be inferred")
         dims = []
