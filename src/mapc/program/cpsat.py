@@ -33,6 +33,13 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
+_LINEAR, _AT_MOST_ONE, _EXACTLY_ONE, _AT_LEAST_ONE, _HOLDS = range(5)
+_CLAUSES = (
+    ("at_most_one", _AT_MOST_ONE),
+    ("exactly_one", _EXACTLY_ONE),
+    ("bool_or", _AT_LEAST_ONE),
+)
+
 
 @dataclass(frozen=True, eq=False)
 class CpModelForm:
@@ -41,7 +48,8 @@ class CpModelForm:
     Attributes
     ----------
     model : ortools.sat.python.cp_model.CpModel
-        Variable ``i`` is the program's column ``i``; there are no others.
+        Variable ``i`` is the program's column ``i``. Rectangles whose sides are present under
+        different literals add variables after those.
     factor : Fraction
         The model's objective is ``factor * (program's objective - offset)``, up to rounding.
     offset : float
@@ -200,15 +208,19 @@ def _add_rows(proto: Any, matrix: Matrix, lower: IntArray, upper: IntArray) -> f
     )
     low, up = scaled.sides(matrix.row_lower, matrix.row_upper)
     kind, literals = _clauses(matrix, scaled.coefficients, low, up, (lower >= 0) & (upper <= 1))
+    impossible = low > up  # no whole number in between
+    if impossible.any():
+        _add_linear(proto, [], [], [1, 1])
+        kind[impossible] = _HOLDS
     start, stop = matrix.indptr[:-1], matrix.indptr[1:]
     add = proto.constraints.add
     flat = literals.tolist()
-    for word, code in (("at_most_one", 1), ("exactly_one", 2), ("bool_or", 3)):
+    for word, code in _CLAUSES:
         at = np.flatnonzero(kind == code)
         for a, b in zip(start[at].tolist(), stop[at].tolist(), strict=True):
             getattr(add(), word).literals.extend(flat[a:b])
     columns, coefficients = matrix.indices.tolist(), scaled.coefficients.tolist()
-    at = np.flatnonzero(kind == 0)
+    at = np.flatnonzero(kind == _LINEAR)
     domains = np.stack([low[at], up[at]], axis=1).tolist()
     for a, b, domain in zip(start[at].tolist(), stop[at].tolist(), domains, strict=True):
         linear = add().linear
@@ -227,9 +239,10 @@ def _clauses(
     Returns
     -------
     kind : int64[r]
-        0 linear, 1 at most one, 2 exactly one, 3 at least one, 4 nothing (always holds).
+        ``_LINEAR``, ``_AT_MOST_ONE``, ``_EXACTLY_ONE``, ``_AT_LEAST_ONE`` or ``_HOLDS``
+        (whatever the values).
     literals : int64[nnz]
-        For kinds 1 to 3 the literals that take part.
+        For the clauses, the literals that take part.
     """
     lengths = np.diff(matrix.indptr)
     kind = np.zeros(len(lengths), dtype=np.int64)
@@ -246,14 +259,15 @@ def _clauses(
     least = np.where(low == NO_LOWER, 0, np.clip(low, -lengths - 1, lengths + 1) + negative)
     most = np.where(up == NO_UPPER, lengths, np.clip(up, -lengths - 1, lengths + 1) + negative)
     least, most = np.maximum(least, 0), np.minimum(most, lengths)
+    # all but one at least, or all but one at most: a clause of the negations
     flip = (least == lengths - 1) & (most == lengths) & (lengths > 2)
     flip |= (least == 0) & (most == lengths - 1) & (lengths > 2)
-    kind[(least == 1) & (most == lengths)] = 3
-    kind[((least == 0) & (most == 1)) | (flip & (least > 0))] = 1
-    kind[flip & (least == 0)] = 3
-    kind[(least == 1) & (most == 1)] = 2
-    kind[(least == 0) & (most == lengths)] = 4
-    kind[~eligible] = 0
+    kind[(least == 1) & (most == lengths)] = _AT_LEAST_ONE
+    kind[((least == 0) & (most == 1)) | (flip & (least > 0))] = _AT_MOST_ONE
+    kind[flip & (least == 0)] = _AT_LEAST_ONE
+    kind[(least == 1) & (most == 1)] = _EXACTLY_ONE
+    kind[(least == 0) & (most == lengths)] = _HOLDS
+    kind[~eligible] = _LINEAR
     return kind, np.where(np.repeat(flip, lengths), ~literals, literals)
 
 

@@ -68,7 +68,10 @@ class ScaledRows:
         return Fraction(float(self.multiplier[row])) / int(self.divisor[row])
 
     def sides(self, lower: FloatArray, upper: FloatArray) -> tuple[IntArray, IntArray]:
-        """Return whole sides (int64[r] each) that keep every feasible point of the originals."""
+        """Return whole sides (int64[r] each) that keep every feasible point of the originals.
+
+        They cross where a row has no feasible point: no whole number lies between its sides.
+        """
         up = _floored(upper, self.multiplier) + np.ceil(self.above)
         low = -(_floored(-lower, self.multiplier) + np.ceil(self.below))
         high = np.clip(up, -_FAR, _FAR).astype(np.int64) // self.divisor
