@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mapc.program.model import Matrix, Program
 from mapc.solvers.check import broken_record
+from mapc.solvers.reach import whole_bounds
 
 FloatArray = NDArray[np.float64]
 
@@ -210,7 +211,11 @@ def polish(program: Program, values: ArrayLike) -> tuple[FloatArray, float | Non
     if point.shape != (matrix.n_columns,) or not np.isfinite(point).all():
         return point, None, "values are missing or not finite"
     point[matrix.integer] = np.rint(point[matrix.integer])
-    point = np.clip(point, matrix.lower, matrix.upper)
+    lower, upper = whole_bounds(matrix)
+    if (lower > upper).any():
+        column = program.column_name(int(np.argmax(lower > upper)))
+        return point, None, f"leaves the bounds of {column}, which hold no whole number"
+    point = np.clip(point, lower, upper)
     row = _broken_row(matrix, point)
     if row is not None:
         return point, None, f"breaks row {program.row_name(row)}"

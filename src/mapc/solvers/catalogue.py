@@ -100,8 +100,10 @@ def entry(name: str) -> Entry:
     modules = ("pyomo.environ", "mapc.solvers.pyomo") + (() if needs is None else (needs[0],))
     packages = ("pyomo",) + (() if needs is None else (needs[1],))
     supports: tuple[str, ...] = ("continuous",)
-    if rest in ("highs", "scip", "scip_direct", "appsi_highs"):
-        supports += ("start", "nodes")
+    if rest in ("scip", "scip_direct", "appsi_highs"):
+        supports += ("start",)
+    if rest in ("highs", "scip", "scip_direct"):
+        supports += ("nodes",)
     return Entry(name, f"mapc.solvers.pyomo:{rest}", modules, packages, supports)
 
 

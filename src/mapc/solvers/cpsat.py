@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mapc.program.cpsat import CpModelForm, to_cp_model
 from mapc.program.model import Program
@@ -59,8 +60,8 @@ def _suggest(form: CpModelForm, program: Program, start: FloatArray) -> None:
     matrix = program.matrix
     values = np.clip(np.rint(start[given]), matrix.lower[given], matrix.upper[given])
     values = np.clip(values, -form.limit, form.limit) if len(form.clipped) else values
+    form.model.clear_hints()  # which also detaches the old hint message
     hint = form.model.proto.solution_hint
-    form.model.clear_hints()
     hint.vars.extend(given.tolist())
     hint.values.extend(values.astype(np.int64).tolist())
 
@@ -86,7 +87,11 @@ class _Bounds:
         self.form, self.program, self._report = form, program, report
         self.best: float | None = None
         # cut columns take away the proof, unless the rows alone keep solutions within the cut
-        self.valid = _within_cut(form, program, None)
+        loose = _in_no_row(program)
+        self.feasibility = _within_cut(form, program, None, loose)
+        self.valid = self.feasibility and _within_cut(
+            form, program, None, loose & _at_best_bound(program)
+        )
 
     def take(self, raw: float) -> None:
         """Keep a bound in the model's unit, and stream it where it holds as it is."""
@@ -100,18 +105,40 @@ class _Bounds:
         """Return the best bound if it holds; ``objective`` is that of a feasible point."""
         if self.valid:
             return self.best
-        if objective is None or not _within_cut(self.form, self.program, objective):
+        loose = _in_no_row(self.program) & _at_best_bound(self.program)
+        if objective is None or not _within_cut(self.form, self.program, objective, loose):
             return None
         return self.best if self.best is None else min(self.best, objective)
 
 
-def _within_cut(form: CpModelForm, program: Program, objective: float | None) -> bool:
-    """Whether every solution (no worse than ``objective``) has its cut columns within the cut."""
-    if not len(form.clipped):
+def _within_cut(
+    form: CpModelForm, program: Program, objective: float | None, loose: NDArray[np.bool_]
+) -> bool:
+    """Whether every solution (no worse than ``objective``) has its cut columns within the cut.
+
+    ``loose`` columns do not matter.
+    """
+    columns = form.clipped[~loose[form.clipped]]
+    if not len(columns):
         return True
     lower, upper = implied_reach(program.matrix, objective)
-    reach = np.maximum(np.abs(lower[form.clipped]), np.abs(upper[form.clipped]))
+    reach = np.maximum(np.abs(lower[columns]), np.abs(upper[columns]))
     return bool((reach <= form.limit).all())
+
+
+def _in_no_row(program: Program) -> NDArray[np.bool_]:
+    """bool[n_columns]: columns in no row; any column may be in a record, where there are some."""
+    loose = np.full(program.n_columns, not program.records, dtype=np.bool_)
+    loose[program.matrix.indices] = False
+    return loose
+
+
+def _at_best_bound(program: Program) -> NDArray[np.bool_]:
+    """bool[n_columns]: columns whose cost pulls them to a finite bound, or not at all."""
+    matrix = program.matrix
+    down = (matrix.cost > 0) & np.isfinite(matrix.lower)
+    up = (matrix.cost < 0) & np.isfinite(matrix.upper)
+    return np.asarray(down | up | (matrix.cost == 0), dtype=np.bool_)
 
 
 @contextmanager
@@ -138,7 +165,7 @@ def _read(
     if name == "MODEL_INVALID":
         return Solution(Status.UNKNOWN, Stop.ERROR, message=bounds.form.model.validate()[:300])
     if name == "INFEASIBLE":
-        if bounds.valid:
+        if bounds.feasibility:
             return Solution(Status.INFEASIBLE, Stop.PROVEN)
         message = f"no solution within {bounds.form.limit:.3g}, where unbounded columns were cut"
         return Solution(Status.UNKNOWN, Stop.REFUSED, message=message)

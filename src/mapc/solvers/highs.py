@@ -11,7 +11,7 @@ from mapc.program.linearise import linearise
 from mapc.program.model import Matrix, Program
 from mapc.solvers.backend import Report
 from mapc.solvers.base import FloatArray, Limits, Solution, Status, Stop
-from mapc.solvers.reach import has_hopeless_row
+from mapc.solvers.reach import hopeless
 
 if TYPE_CHECKING:
     from highspy import Highs
@@ -72,6 +72,8 @@ def solve(program: Program, limits: Limits, start: FloatArray | None, report: Re
     limit is ``nodes``.
     """
     flat = linearise(program)
+    if hopeless(flat.matrix):
+        return Solution(Status.INFEASIBLE, Stop.PROVEN)
     highs = load(flat.matrix)
     _configure(highs, flat, limits)
     if start is not None:
@@ -154,8 +156,6 @@ def _run(highs: Highs, flat: Program, n_columns: int, report: Report) -> Solutio
     if status == state.kUnboundedOrInfeasible:
         return _undecided(highs, flat, n_columns, report)
     if status == state.kModelEmpty:
-        if has_hopeless_row(flat.matrix):
-            return Solution(Status.INFEASIBLE, Stop.PROVEN)
         point = np.zeros(n_columns)
         return Solution(Status.OPTIMAL, Stop.PROVEN, bound=flat.matrix.offset, values=point)
     if status == state.kInfeasible:

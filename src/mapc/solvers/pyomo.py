@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from mapc.program.linearise import linearise
 from mapc.program.model import Program
 from mapc.program.pyomo import to_pyomo
 from mapc.solvers.backend import Report
 from mapc.solvers.base import FloatArray, Limits, Solution, Status, Stop
-from mapc.solvers.reach import has_hopeless_row
+from mapc.solvers.reach import hopeless
 
 ALIASES = {"scip": "scip_direct"}
 """Short names of solvers in Pyomo's current interface."""
@@ -51,13 +52,13 @@ def solve(
     if ask is None:
         text = f"Pyomo has no working solver {solver!r} here"
         return Solution(Status.UNKNOWN, Stop.UNAVAILABLE, message=text)
-    matrix = program.matrix
-    if has_hopeless_row(matrix):  # Pyomo has no way to write a row of no columns that cannot hold
+    flat = linearise(program)
+    if hopeless(flat.matrix):  # Pyomo has no way to write such a row, SCIP rounds such a column
         return Solution(Status.INFEASIBLE, Stop.PROVEN)
-    model = to_pyomo(program)
+    model = to_pyomo(flat)
     variables = list(model.x.values())
     if not variables:
-        return Solution(Status.OPTIMAL, Stop.PROVEN, bound=matrix.offset, values=np.zeros(0))
+        return Solution(Status.OPTIMAL, Stop.PROVEN, bound=flat.matrix.offset, values=np.zeros(0))
     if start is not None:
         _suggest(variables, start)
     report.on_cancel(lambda: os._exit(0))

@@ -12,10 +12,26 @@ FloatArray = NDArray[np.float64]
 ROUNDS = 8
 
 
-def has_hopeless_row(matrix: Matrix) -> bool:
-    """Whether a row without columns asks for something other than 0."""
+def hopeless(matrix: Matrix) -> bool:
+    """Whether a single row or column rules out every solution.
+
+    A row without columns that asks for something other than 0, or an integer column with no
+    whole number between its bounds: solvers and modelling layers differ in how they take these.
+    """
     empty = np.diff(matrix.indptr) == 0
-    return bool((empty & ((matrix.row_lower > 0) | (matrix.row_upper < 0))).any())
+    rows = empty & ((matrix.row_lower > 0) | (matrix.row_upper < 0))
+    lower, upper = whole_bounds(matrix)
+    return bool(rows.any() or (lower > upper).any())
+
+
+def whole_bounds(matrix: Matrix) -> tuple[FloatArray, FloatArray]:
+    """Return the columns' bounds, of integer columns moved to whole numbers inside.
+
+    1e-9 outside is forgiven: bounds such as 0.1 * 30 miss a whole number by rounding.
+    """
+    lower = np.where(matrix.integer, np.ceil(matrix.lower - 1e-9), matrix.lower)
+    upper = np.where(matrix.integer, np.floor(matrix.upper + 1e-9), matrix.upper)
+    return lower, upper
 
 
 def implied_reach(matrix: Matrix, objective: float | None = None) -> tuple[FloatArray, FloatArray]:

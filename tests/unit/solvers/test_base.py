@@ -101,6 +101,15 @@ def test_other_rows_are_held_within_the_tolerance():
     assert polish(program, [1.0, 1e-4])[1] is None
 
 
+def test_clipping_does_not_make_integers_fractional():
+    program = Program()
+    program.variables(2, [0.4, -0.5], [0.6, 0.5])
+    assert "x[0]" in polish(program, [0.0, 0.0])[2]
+    program = Program()
+    program.variables(1, -0.5, 1.5)
+    assert polish(program, [7.0])[0].tolist() == [1.0]
+
+
 def test_records_are_checked():
     program = Program()
     x = program.variables(2)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapc.program.model import Program
-from mapc.solvers.reach import has_hopeless_row, implied_reach
+from mapc.solvers.reach import hopeless, implied_reach
 
 small = st.integers(-3, 3)
 
@@ -64,9 +64,25 @@ def test_an_objective_bounds_what_costs():
 
 
 @pytest.mark.parametrize(
-    ("low", "up", "hopeless"), [(1, np.inf, True), (-np.inf, -1, True), (0, 0, False)]
+    ("low", "up", "expected"), [(1, np.inf, True), (-np.inf, -1, True), (0, 0, False)]
 )
-def test_hopeless_rows(low, up, hopeless):
+def test_hopeless_rows(low, up, expected):
     program = Program()
     program.ragged_rows([0, 0], [], [], low, up)
-    assert has_hopeless_row(program.matrix) == hopeless
+    assert hopeless(program.matrix) == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "up", "integer", "expected"),
+    [
+        (0.4, 0.6, True, True),
+        (0.4, 0.6, False, False),
+        (0.4, 1.0, True, False),
+        (0.1 + 0.2, 3 * 0.1, False, False),
+        (3.0000000004, 3.0000000006, True, False),
+    ],
+)
+def test_hopeless_columns(low, up, integer, expected):
+    program = Program()
+    program.variables(1, min(low, up), max(low, up), integer=integer)
+    assert hopeless(program.matrix) == expected
