@@ -12,6 +12,7 @@ from mapc.cli.describe import size
 from mapc.cli.output import one_line, print_json, say
 from mapc.cli.reading import json_option, read_problem, reading_options
 from mapc.errors import CheckError, UsageError
+from mapc.files import STREAM
 
 _OPEN = (("capacity", None), ("alignment", 1))
 """Attributes a file may leave open, with the value that says so."""
@@ -132,6 +133,8 @@ def _reread(file: str, options: Mapping[str, Any], provenance: Mapping[str, Any]
     try:
         return read_problem(file, {**recorded, **given})
     except UsageError:
+        if file == STREAM:  # there is no reading it twice
+            raise
         # what was recorded for an ONNX model does not apply to an instance made from it
         return read_problem(file, given)
 

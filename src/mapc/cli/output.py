@@ -42,7 +42,8 @@ def say(text: str, *, err: bool = False, nl: bool = True) -> None:
         When standard output cannot be written to, e.g. because the disk is full.
     """
     try:
-        click.echo(text, err=err, nl=nl)
+        # color=True: what steers the terminal here is meant; foreign text went through one_line
+        click.echo(text, err=err, nl=nl, color=True)
     except BrokenPipeError:
         _silence(sys.stderr if err else sys.stdout)
     except OSError as error:
@@ -133,7 +134,8 @@ def _print_styled(rows: Rows) -> None:
         style = _STYLES.get(value.split(":")[0], "") if label == "status" else ""
         table.add_row(label, Text(one_line(value), style=style))  # Text: names are not markup
     # rich looks at NO_COLOR and TERM by itself
-    console = Console(file=sys.stdout, width=shutil.get_terminal_size((WIDTH, 24)).columns)
+    columns, lines = shutil.get_terminal_size((WIDTH, 24))
+    console = Console(file=sys.stdout, width=columns, height=lines)
     with console.capture() as captured:
         console.print(table)
     say(captured.get(), nl=False)
