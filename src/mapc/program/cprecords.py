@@ -31,26 +31,29 @@ class _Writer:
     def __init__(self, proto: Any, intervals: Intervals) -> None:
         self.proto = proto
         self.intervals = intervals
-        self._number: dict[tuple[int, int], int] = {}
-        self._both: dict[tuple[int, int], int] = {}
+        self._number: dict[tuple[int, frozenset[int]], int] = {}
 
     def add(self) -> Any:
         return self.proto.constraints.add()
 
-    def interval_numbers(self, members: IntArray, presence: IntArray | None = None) -> list[int]:
-        """Return the constraints that define the intervals, here present as ``presence`` says."""
-        literals = self.intervals.presence[members] if presence is None else presence
-        keys = list(zip(members.tolist(), literals.tolist(), strict=True))
-        for key in keys:
+    def interval_numbers(self, members: IntArray, *others: IntArray) -> list[int]:
+        """Return the constraints that define the intervals.
+
+        An interval is present where it is itself and the intervals beside it in ``others`` are.
+        """
+        literals = [self.intervals.presence[each].tolist() for each in (members, *others)]
+        numbers = []
+        for member, *together in zip(members.tolist(), *literals, strict=True):
+            key = (member, frozenset(together) - {int(ALWAYS)})
             if key not in self._number:
                 self._number[key] = len(self.proto.constraints)
                 self._interval(*key)
-        return [self._number[key] for key in keys]
+            numbers.append(self._number[key])
+        return numbers
 
-    def _interval(self, member: int, presence: int) -> None:
+    def _interval(self, member: int, presence: frozenset[int]) -> None:
         block, constraint = self.intervals, self.add()
-        if presence != ALWAYS:
-            constraint.enforcement_literal.append(presence)
+        constraint.enforcement_literal.extend(sorted(presence))
         interval, column = constraint.interval, int(block.start_column[member])
         offset, size = int(block.offset[member]), int(block.size[member])
         for expression, constant in ((interval.start, offset), (interval.end, offset + size)):
@@ -59,22 +62,6 @@ class _Writer:
                 expression.coeffs.append(1)
             expression.offset = constant
         interval.size.offset = size
-
-    def both(self, left: int, right: int) -> int:
-        """Return a literal that holds where both do; a new variable where it must."""
-        if left == ALWAYS or left == right:
-            return right
-        if right == ALWAYS:
-            return left
-        key = (min(left, right), max(left, right))
-        if key not in self._both:
-            literal = len(self.proto.variables)
-            self.proto.variables.add().domain.extend((0, 1))
-            self.add().bool_or.literals.extend((~left, ~right, literal))
-            for one in key:
-                self.add().bool_or.literals.extend((~literal, one))
-            self._both[key] = literal
-        return self._both[key]
 
 
 def add_records(proto: Any, program: Program) -> None:
@@ -123,10 +110,8 @@ def _(record: NoOverlap2D, writer: _Writer) -> None:
     real = (size[record.x] > 0) & (size[record.y] > 0)
     if real.sum() > 1:
         # CP-SAT 9.15 cuts off solutions where the sides of a rectangle differ in their presence
-        sides = [writer.intervals.presence[members[real]] for members in (record.x, record.y)]
-        presence = np.array(list(map(writer.both, *(side.tolist() for side in sides))))
-        x = writer.interval_numbers(record.x[real], presence)
-        y = writer.interval_numbers(record.y[real], presence)
+        x = writer.interval_numbers(record.x[real], record.y[real])
+        y = writer.interval_numbers(record.y[real], record.x[real])
         constraint = writer.add().no_overlap_2d
         constraint.x_intervals.extend(x)
         constraint.y_intervals.extend(y)

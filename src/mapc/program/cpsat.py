@@ -48,8 +48,7 @@ class CpModelForm:
     Attributes
     ----------
     model : ortools.sat.python.cp_model.CpModel
-        Variable ``i`` is the program's column ``i``. Rectangles whose sides are present under
-        different literals add variables after those.
+        Variable ``i`` is the program's column ``i``; there are no others.
     factor : Fraction
         The model's objective is ``factor * (program's objective - offset)``, up to rounding.
     offset : float

@@ -238,7 +238,7 @@ def cpsat():
         if status == cp_model.INFEASIBLE:
             return None, None, None
         assert status == cp_model.OPTIMAL
-        values = np.array(solver.response_proto.solution[: program.n_columns], dtype=np.float64)
+        values = np.array(list(solver.response_proto.solution), dtype=np.float64)
         bound = form.bound(solver.best_objective_bound)
         return form.objective(solver.objective_value), bound, values
 
