@@ -30,7 +30,7 @@ def bound(problem: AllocationProblem, search: Search) -> None:
     if problem.capacity is None:
         search.prove(lower_bound(problem), "largest load")
     else:
-        search.prove(0, "no placement ends below the capacity by less than nothing")
+        search.prove(0, "an excess is never negative")
 
 
 def place_greedily(problem: AllocationProblem, search: Search) -> None:
