@@ -59,7 +59,8 @@ def _suggest(form: CpModelForm, program: Program, start: FloatArray) -> None:
     given = np.flatnonzero(np.isfinite(start))
     matrix = program.matrix
     values = np.clip(np.rint(start[given]), matrix.lower[given], matrix.upper[given])
-    values = np.clip(values, -form.limit, form.limit) if len(form.clipped) else values
+    far = form.limit if len(form.clipped) else 2.0**60  # a hint must fit 64 bits
+    values = np.clip(values, -far, far)
     form.model.clear_hints()  # which also detaches the old hint message
     hint = form.model.proto.solution_hint
     hint.vars.extend(given.tolist())

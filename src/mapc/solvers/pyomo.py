@@ -199,8 +199,10 @@ def _read(answer: _Answer, variables: list[Any], n_columns: int) -> Solution:
     values = _values(variables, n_columns) if answer.found else None
     proven = condition in ("convergenceCriteriaSatisfied", "optimal") and values is not None
     stop = Stop.PROVEN if proven else _STOPS.get(condition, Stop.ERROR)
+    status = Status.UNKNOWN if values is None else Status.FEASIBLE
+    status = Status.OPTIMAL if proven else status
     return Solution(
-        Status.OPTIMAL if proven else Status.FEASIBLE,
+        status,
         stop,
         bound=None if stop is Stop.UNBOUNDED else answer.bound,
         values=values,
