@@ -25,7 +25,7 @@ NET = {
 }
 
 
-def wide_net(operators=60, seed=1):
+def wide_net(operators=120, seed=1):
     """Operators that read random earlier tensors: local search goes on for a long time."""
     draw = random.Random(seed)
     tensors, ops, unread = {"x": 64}, [], set()
