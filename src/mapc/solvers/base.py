@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -72,20 +73,21 @@ class Limits:
     Attributes
     ----------
     time : float, optional
-        Seconds of wall time; the child is killed ``grace`` seconds after.
+        Seconds of wall time from the call, the child's start included; the child is killed
+        ``grace`` seconds after.
     deterministic : float, optional
         CP-SAT deterministic time.
     nodes : int, optional
         Branch-and-bound nodes (HiGHS, SCIP).
     memory : int, optional
-        Bytes the child may allocate.
+        Bytes the child may hold, its libraries' data included (some 50 to 100 MB).
     workers : int
         Threads of the solver.
     seed : int
     gap : float
         Relative gap at which to stop; 0 asks for proof.
     grace : float
-        Seconds a child may overrun ``time`` before it is killed.
+        Seconds a child may overrun ``time``, or a cancellation, before it is killed.
     """
 
     time: float | None = None
@@ -228,9 +230,7 @@ def polish(program: Program, values: ArrayLike) -> tuple[FloatArray, float | Non
 
 def _broken_row(matrix: Matrix, point: FloatArray) -> int | None:
     activity = matrix.activity(point)
-    rough = ~(matrix.integer[matrix.indices] & (matrix.coefficients % 1 == 0))
-    counts = np.append(0, np.cumsum(rough))
-    exact = counts[matrix.indptr[1:]] == counts[matrix.indptr[:-1]]
+    exact = _exact_rows(matrix)
     low, up = matrix.row_lower, matrix.row_upper
     # a whole activity is exact: 1e-9 only forgives a side that misses a whole number by rounding
     slack_low, slack_up = (
@@ -240,6 +240,20 @@ def _broken_row(matrix: Matrix, point: FloatArray) -> int | None:
     with np.errstate(invalid="ignore"):
         broken = (activity < low - slack_low) | (activity > up + slack_up)
     return int(np.argmax(broken)) if broken.any() else None
+
+
+_exact: WeakKeyDictionary[Matrix, NDArray[np.bool_]] = WeakKeyDictionary()
+
+
+def _exact_rows(matrix: Matrix) -> NDArray[np.bool_]:
+    """bool[n_rows]: whole coefficients on integer columns only. Kept, for streams of points."""
+    known = _exact.get(matrix)
+    if known is None:
+        whole = np.rint(matrix.coefficients) == matrix.coefficients
+        rough = ~(matrix.integer[matrix.indices] & whole)
+        counts = np.append(0, np.cumsum(rough))
+        known = _exact[matrix] = counts[matrix.indptr[1:]] == counts[matrix.indptr[:-1]]
+    return known
 
 
 def settle(program: Program, raw: Solution) -> Solution:
