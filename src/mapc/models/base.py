@@ -103,7 +103,8 @@ class Method:
     stage : str
         ``BOUND``, ``HEURISTIC`` or ``EXACT``, for listings.
     run : callable
-        ``run(problem, search)``; everything found goes through the search.
+        ``run(problem, search)``; everything found goes through the search. It may raise
+        ``InfeasibleError`` when it has proven that no plan exists.
     summary : str
         One line for listings.
     default : bool

@@ -146,16 +146,20 @@ class Portfolio:
             self.family.precheck(self.problem)
         except InfeasibleError as error:
             return self._result(Status.INFEASIBLE, str(error))
-        failure: Exception | None = None
         registry.prepare(
             ("highs",) if self.backends is None else self.backends
         )  # loads while the first methods run
+        failure: Exception | None = None
         try:
             for method in chosen:
                 if self.done():
                     break
                 try:
                     method.run(self.problem, self)
+                except InfeasibleError as error:
+                    if self.plan is None:
+                        return self._result(Status.INFEASIBLE, str(error))
+                    self.note(f"method {method.name} contradicts the plan: {error}")
                 except Exception as error:  # one broken method must not cost the run
                     failure = error
                     self.note(f"method {method.name} failed: {type(error).__name__}: {error}")

@@ -74,7 +74,7 @@ def evict_in_known_orders(problem: MemoryProblem, search: Search) -> None:
             search.propose(rectangles.plan(offset), f"eviction, {name}")
             return
     schedule, keep, name = schedules[0]
-    search.propose(place_or_lose(schedule, keep, search.seed), f"eviction, {name}, repaired")
+    search.propose(place_or_lose(schedule, keep), f"eviction, {name}, repaired")
 
 
 def keep_in_known_orders(problem: MemoryProblem, search: Search) -> None:
@@ -114,7 +114,7 @@ def place(schedule: Schedule, keep: BoolArray, search: Search, source: str) -> b
     if offset is not None:
         search.propose(rectangles.plan(offset), source)
     else:
-        search.propose(place_or_lose(schedule, keep, search.seed), f"{source}, repaired")
+        search.propose(place_or_lose(schedule, keep), f"{source}, repaired")
     return impossible
 
 

@@ -1,5 +1,6 @@
 """Schedules, the gap model and eviction, against brute force on a fixed order."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from mapc.models.memory.addresses import Rectangles, place_or_lose
 from mapc.models.memory.gap import GapModel
+from mapc.models.memory.online import POLICIES, Online, Policy
 from mapc.models.memory.problem import MemoryProblem
 from mapc.models.memory.schedule import Schedule, evict_by_next_use
 from mapc.models.memory.verify import verify
@@ -66,9 +68,25 @@ def test_repaired_plans_pass_the_verifier_at_the_cost_of_their_links(
     verdict = verify(problem, plan)
     assert verdict.violations == ()
     assert verdict.objective >= schedule.cost(keep)
-    offset = Rectangles.of(schedule, keep).place(0, 20)
+    rectangles = Rectangles.of(schedule, keep)
+    offset = rectangles.place(0, 5)
     if offset is not None:  # nothing had to be lost: the replay counts what the links cost
+        verdict = verify(problem, rectangles.plan(offset))
+        assert verdict.violations == ()
         assert verdict.objective == schedule.cost(keep)
+
+
+@settings(max_examples=100, deadline=None)
+@given(problem=small_problems(), policy=st.sampled_from(POLICIES))
+def test_online_placement_only_ever_loses_links(problem: MemoryProblem, policy: Policy) -> None:
+    schedule = Schedule(problem, problem.graph.given_order)
+    keep = evict_by_next_use(schedule)
+    online = Online(schedule, keep, policy)
+    assert not (online.keep & ~keep).any()
+    ample = replace(problem, capacity=int(problem.sizes.sum() + problem.workspaces.sum()) * 2)
+    roomy = Schedule(ample, schedule.order)
+    everything = np.ones(len(keep), dtype=np.bool_)
+    assert Online(roomy, everything, policy).keep.all()
 
 
 @settings(max_examples=50, deadline=None)
