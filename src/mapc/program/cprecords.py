@@ -6,8 +6,8 @@ from functools import singledispatch
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mapc.program.arrays import IntArray
 from mapc.program.model import Program
 from mapc.program.records import (
     ALWAYS,
@@ -21,8 +21,6 @@ from mapc.program.records import (
     NoOverlap,
     NoOverlap2D,
 )
-
-IntArray = NDArray[np.int64]
 
 
 class _Writer:

@@ -10,12 +10,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mapc.program.arrays import BoolArray, IntArray
 from mapc.program.cprecords import add_records
 from mapc.program.model import Matrix, Program
 from mapc.program.scaling import (
@@ -27,11 +26,7 @@ from mapc.program.scaling import (
     scale_rows,
     whole_bounds,
 )
-from mapc.program.text import column_names, replacing
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
+from mapc.program.text import StrPath, column_names, replacing
 
 _LINEAR, _AT_MOST_ONE, _EXACTLY_ONE, _AT_LEAST_ONE, _HOLDS = range(5)
 _CLAUSES = (
@@ -142,7 +137,7 @@ def to_cp_model(program: Program, *, names: bool = False) -> CpModelForm:
     )
 
 
-def write_proto(program: Program, path: str | Path) -> None:
+def write_proto(program: Program, path: StrPath) -> None:
     """Write the CP-SAT model: binary for ``.pb``, text for ``.pb.txt``; whole or not at all.
 
     The objective carries its scaling and offset, so that a solver that reads the file prints it

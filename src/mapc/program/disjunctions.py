@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mapc.program.arrays import FloatArray, IntArray
 from mapc.program.model import Program
 from mapc.program.records import ALWAYS, NO_COLUMN, Cumulative, Intervals, NoOverlap, NoOverlap2D
-from mapc.program.terms import FloatArray, IntArray, Terms
+from mapc.program.terms import Terms
 
 MAX_PAIRS = 4_000_000
 """Colliding pairs of one record above which a rewriting is refused: it would fill the memory."""

@@ -22,6 +22,7 @@ from functools import singledispatch
 
 import numpy as np
 
+from mapc.program.arrays import IntArray
 from mapc.program.disjunctions import add_cumulative, add_no_overlap, add_no_overlap_2d
 from mapc.program.model import Program
 from mapc.program.records import (
@@ -34,7 +35,7 @@ from mapc.program.records import (
     NoOverlap,
     NoOverlap2D,
 )
-from mapc.program.terms import IntArray, Terms
+from mapc.program.terms import Terms
 
 
 def linearise(program: Program) -> Program:

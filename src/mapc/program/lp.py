@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 
+from mapc.program.arrays import FloatArray
 from mapc.program.linearise import linearise
 from mapc.program.model import Matrix, Program
-from mapc.program.text import FloatArray, column_names, number, numbers, row_names, write_whole
+from mapc.program.text import StrPath, column_names, number, numbers, row_names, write_whole
 
 _TERMS_A_LINE = 8  # readers may stop at 510 characters
 
 
-def write_lp(program: Program, path: str | Path) -> None:
+def write_lp(program: Program, path: StrPath) -> None:
     """Write the program as an LP file, its records rewritten into rows; whole or not at all.
 
     A row with two different sides becomes two rows, ``name.lo`` and ``name.up``: readers

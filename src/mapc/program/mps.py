@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
+from mapc.program.arrays import FloatArray
 from mapc.program.linearise import linearise
 from mapc.program.model import Matrix, Program
-from mapc.program.text import FloatArray, column_names, number, numbers, row_names, write_whole
+from mapc.program.text import StrPath, column_names, number, numbers, row_names, write_whole
 
 _OBJECTIVE = "cost.objective.row"  # row names have one dot
 
 
-def write_mps(program: Program, path: str | Path) -> None:
+def write_mps(program: Program, path: StrPath) -> None:
     """Write the program as free MPS, its records rewritten into rows; whole or not at all.
 
     Every column of integers has its bounds written out, since readers differ on the default. A

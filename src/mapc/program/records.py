@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-IntArray = NDArray[np.int64]
+from mapc.program.arrays import IntArray
 
 ALWAYS = np.int64(np.iinfo(np.int64).max)
 """Presence of an interval that is never absent."""

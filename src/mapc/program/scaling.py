@@ -17,11 +17,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mapc.program.arrays import BoolArray, FloatArray, IntArray
 from mapc.program.model import Matrix
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
 _Number = TypeVar("_Number", np.float64, np.int64)
 
 MAX_DIGITS = 9

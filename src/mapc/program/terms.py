@@ -7,13 +7,11 @@ literals, negations and interval starts, some of which are constants and some th
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from mapc.program.arrays import FloatArray, IntArray
 from mapc.program.model import Program
 from mapc.program.records import ALWAYS, NO_COLUMN
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 class Terms:

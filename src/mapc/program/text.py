@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mapc.program.arrays import FloatArray
 from mapc.program.model import Block, Program, RowBlock
 
-FloatArray = NDArray[np.float64]
+StrPath = str | os.PathLike[str]
 
 _MAX_PREFIX = 180
 # readers of the LP format take these beginnings for a number, an exponent, infinity or NaN
@@ -38,7 +38,7 @@ def _names(blocks: Sequence[Block | RowBlock], shapes: Sequence[tuple[int, ...]]
     used: set[str] = set()
     for block, shape in zip(blocks, shapes, strict=True):
         prefix = _prefix(block.name, used)
-        suffixes = [""]
+        suffixes = [""] if shape else [".0"]
         for extent in shape:
             digits = [f".{i}" for i in range(extent)]
             suffixes = [head + tail for head in suffixes for tail in digits]
@@ -72,7 +72,7 @@ def numbers(values: FloatArray) -> list[str]:
 
 
 @contextmanager
-def replacing(path: str | Path, suffix: str = "") -> Iterator[Path]:
+def replacing(path: StrPath, suffix: str = "") -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to; on success it takes its place.
 
     A failure, an interrupt or a crash leaves what was at ``path`` as it was.
@@ -90,7 +90,7 @@ def replacing(path: str | Path, suffix: str = "") -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_whole(path: str | Path, text: str) -> None:
+def write_whole(path: StrPath, text: str) -> None:
     """Write a text file whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="ascii", newline="\n")

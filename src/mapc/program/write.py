@@ -10,8 +10,9 @@ from mapc.program.cpsat import write_proto
 from mapc.program.lp import write_lp
 from mapc.program.model import Program
 from mapc.program.mps import write_mps
+from mapc.program.text import StrPath
 
-_WRITERS: dict[str, Callable[[Program, str | Path], None]] = {
+_WRITERS: dict[str, Callable[[Program, StrPath], None]] = {
     ".mps": write_mps,
     ".lp": write_lp,
     ".pb": write_proto,
@@ -19,7 +20,7 @@ _WRITERS: dict[str, Callable[[Program, str | Path], None]] = {
 }
 
 
-def write_model(program: Program, path: str | Path) -> None:
+def write_model(program: Program, path: StrPath) -> None:
     """Write a program to a file, whole or not at all.
 
     Parameters
