@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from os import PathLike
+from os import PathLike, fspath
 from typing import Any
 
 from mapc.errors import UsageError
@@ -54,7 +54,7 @@ def read(
     from mapc import instances
 
     problem = instances.read(
-        path, dtype=dtype, fuse=fuse, weights=weights, alignment=alignment, dims=dims
+        fspath(path), dtype=dtype, fuse=fuse, weights=weights, alignment=alignment, dims=dims
     )
     if scratchpad is None:
         return problem
@@ -163,13 +163,13 @@ def write(thing: Any, path: Path, *, problem: Any = None, result: Result | None 
     from mapc.program.write import write_model
 
     if isinstance(thing, Program):
-        write_model(thing, path)
+        write_model(thing, fspath(path))
     elif isinstance(thing, Result):
         if thing.plan is None or problem is None:
             raise UsageError("a result is written with its plan and problem=...")
-        instances.write_plan(problem, thing.plan, path, result=thing.to_dict())
+        instances.write_plan(problem, thing.plan, fspath(path), result=thing.to_dict())
     elif problem is not None:
         info = None if result is None else result.to_dict()
-        instances.write_plan(problem, thing, path, result=info)
+        instances.write_plan(problem, thing, fspath(path), result=info)
     else:
-        instances.write_instance(thing, path)
+        instances.write_instance(thing, fspath(path))

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mapc.program.model import Program
-from mapc.solvers.base import Solution
-
-Number = int | float
+from mapc.solvers.base import Number, Solution
 
 BOUND, HEURISTIC, EXACT = "bound", "heuristic", "exact"
 """What a method is for."""

@@ -15,6 +15,8 @@ from mapc.solvers.check import broken_record
 from mapc.solvers.reach import whole_bounds
 
 FloatArray = NDArray[np.float64]
+Number = int | float
+"""An objective or a bound: whole where the problem's are."""
 
 FEASIBILITY_TOLERANCE = 1e-6
 """How far a row may be off, relative to max(1, |side|), before a solution is refused."""

@@ -15,10 +15,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mapc.errors import InfeasibleError, UsageError
-from mapc.models.base import Family, Method, Number
+from mapc.models.base import Family, Method
 from mapc.program.model import Program
 from mapc.solvers import registry
-from mapc.solvers.base import Event, Limits, OnEvent, Solution, Status, Stop, relative_gap
+from mapc.solvers.base import (
+    Event,
+    Limits,
+    Number,
+    OnEvent,
+    Solution,
+    Status,
+    Stop,
+    relative_gap,
+)
 from mapc.solvers.result import Result
 
 MAX_FAILURES = 2

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mapc.models.base import Number
-from mapc.solvers.base import Event, Status, relative_gap
+from mapc.solvers.base import Event, Number, Status, relative_gap
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from mapc.models.allocation.heuristics import greedy
 from mapc.models.allocation.methods import METHODS
 from mapc.models.allocation.problem import AllocationProblem
 from mapc.models.allocation.verify import verify
-from mapc.models.base import Number
+from mapc.solvers.base import Number
 from mapc.units import format_bytes
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from mapc.errors import InfeasibleError
-from mapc.models.base import Number
 from mapc.models.memory.bounds import ForcedSpans
 from mapc.models.memory.capacities import bracket_peak, with_capacity
 from mapc.models.memory.formulations import FORMULATIONS
@@ -13,6 +12,7 @@ from mapc.models.memory.methods import METHODS
 from mapc.models.memory.problem import MemoryProblem
 from mapc.models.memory.schedule import Schedule
 from mapc.models.memory.verify import verify
+from mapc.solvers.base import Number
 from mapc.units import format_bytes
 
 
