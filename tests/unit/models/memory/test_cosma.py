@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from mapc.errors import InfeasibleError, UsageError
@@ -156,6 +156,30 @@ def test_with_reload_at_once_it_is_the_memory_problem(
 @given(small_problems(max_operators=6, max_links=8))
 def test_without_addresses_it_is_the_relaxation(problem: MemoryProblem) -> None:
     assert optimum(problem, addresses=False) == brute_force(problem)
+
+
+@settings(few, max_examples=10)
+@given(small_problems(min_operators=4, max_operators=4, max_links=7, max_slack=1))
+def test_useless_moves_are_left_out_of_the_plan(problem: MemoryProblem) -> None:
+    """Ask for the most wasteful solution: its plan is valid and moves no more than it says."""
+    program, lift = cosma.lower(problem)
+    cost = program.matrix.cost
+    program.minimise(np.arange(len(cost)), -2 * cost)
+    wasteful = solve(program)
+    assume(wasteful.values is not None)  # the published model may have no solution
+    assert wasteful.values is not None
+    plan = lift(wasteful)
+    verdict = verify(problem, plan)
+    assert verdict.violations == ()
+    assert verdict.objective is not None
+    assert verdict.objective <= cost @ wasteful.values
+    # every residency begins and ends with a use
+    step = np.empty_like(plan.order)
+    step[plan.order] = np.arange(len(plan.order))
+    touched = problem.graph.touched
+    uses = set(zip(touched.values.tolist(), step[touched.row_of].tolist(), strict=True))
+    assert set(zip(plan.tensor.tolist(), plan.start.tolist(), strict=True)) <= uses
+    assert set(zip(plan.tensor.tolist(), (plan.stop - 1).tolist(), strict=True)) <= uses
 
 
 @pytest.mark.parametrize(
