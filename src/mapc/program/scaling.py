@@ -242,7 +242,8 @@ def _binary_multiplier(indptr: IntArray, values: FloatArray, activity: FloatArra
         np.log2(_ROUNDED_COEFFICIENT) - np.log2(np.maximum(largest, tiny)),
     )
     room = np.clip(np.floor(room), -1000, 1000)
-    fits = np.maximum(activity, largest) * 2.0 ** np.minimum(needed, 1000) <= MAX_ACTIVITY
+    # a third is a double with 54 fractional bits: exact, and no help to a solver
+    fits = np.where(needed <= 0, activity <= MAX_ACTIVITY, needed <= room)
     return 2.0 ** np.where(fits, np.minimum(needed, 1000), room)
 
 
