@@ -11,7 +11,7 @@ from mapc.program.linearise import linearise
 from mapc.program.model import Matrix, Program
 from mapc.program.text import StrPath, column_names, number, numbers, row_names, write_whole
 
-_TERMS_A_LINE = 8  # readers may stop at 510 characters
+_TERMS_A_LINE = 4  # some readers stop at 510 characters
 
 
 def write_lp(program: Program, path: StrPath) -> None:
@@ -34,7 +34,11 @@ def lp_text(program: Program) -> str:
     matrix = linear.matrix
     # the format has no empty expression: a program without columns gets one that is fixed at 0
     columns = column_names(linear) or ["nothing"]
-    costed = np.flatnonzero(matrix.cost)
+    # readers meet a column first in the objective or in a row, if only with a zero
+    binding = np.isfinite(matrix.row_lower) | np.isfinite(matrix.row_upper)
+    listed = np.repeat(binding, np.diff(matrix.indptr))
+    unseen = np.bincount(matrix.indices[listed], minlength=matrix.n_columns) == 0
+    costed = np.flatnonzero((matrix.cost != 0) | unseen)
     cost = _expressions(np.array([0, len(costed)]), costed, matrix.cost[costed], columns)[0]
     constant = f" {_signed(matrix.offset)}" if matrix.offset else ""
     lines = ["Minimize", f" objective: {cost}{constant}", "Subject To"]

@@ -17,7 +17,7 @@ from mapc.program.model import Block, Program, RowBlock
 
 StrPath = str | os.PathLike[str]
 
-_MAX_PREFIX = 180
+_MAX_PREFIX = 64
 # readers of the LP format take these beginnings for a number, an exponent, infinity or NaN
 _RISKY = re.compile(r"^([^A-Za-z]|[eE]|inf|nan)", re.IGNORECASE)
 

@@ -32,6 +32,42 @@ KINDS = (
 COEFFICIENTS = (-3, -2, -1, 1, 2, 4, 0.5, -0.1, 0.3, 1.25, -1 / 3)
 
 
+COLUMNS = ((0, 1, True), (0, 3, True), (-2, 4, True), (-3.5, 2.25, False), (2, 2, True))
+OPEN_COLUMNS = ((0, math.inf), (-1.5, math.inf), (-math.inf, 3), (-math.inf, math.inf))
+
+
+@st.composite
+def mixed_programs(draw):
+    """Draw a bounded program with columns and rows of every kind, continuous ones too."""
+    program = Program(draw(st.sampled_from(["p", "a name; with *signs*", ""])))
+    for _ in range(draw(st.integers(1, 4))):
+        low, up, whole = draw(st.sampled_from(COLUMNS))
+        cost = draw(st.sampled_from((0, 1, -1, 2.5, -1 / 3)))
+        name = draw(st.sampled_from(["x", "inf", "e1", "two words", "free", ""]))
+        shape = draw(st.sampled_from([1, (1, 2)]))
+        program.variables(shape, low, up, integer=whole, cost=cost, name=name)
+    for low, up in draw(st.lists(st.sampled_from(OPEN_COLUMNS), max_size=2)):
+        # the cost pulls away from the side that is open
+        cost = 0 if low == -math.inf and up == math.inf else 1 if up == math.inf else -1
+        program.variables(1, low, up, integer=draw(st.booleans()), cost=cost, name="open")
+    n = program.n_columns
+    program.minimise([], [], offset=draw(st.sampled_from((0, 3.5, -1e6))))
+    for _ in range(draw(st.integers(0, 4))):
+        members = draw(st.lists(st.integers(0, n - 1), max_size=n, unique=True))
+        k = len(members)
+        factors = draw(st.lists(st.sampled_from(COEFFICIENTS), min_size=k, max_size=k))
+        side = draw(st.sampled_from((-1, 0, 0.3, 2.5)))
+        either = [(-math.inf, side), (side, math.inf), (side - 2.1, side), (side, side)]
+        low, up = draw(st.sampled_from([*either, (-math.inf, math.inf)]))
+        columns = np.array([members], dtype=np.int64).reshape(1, k)
+        program.rows(columns, np.array([factors]).reshape(1, k), low, up, name="row")
+    if draw(st.booleans()):
+        binaries = [c for c in range(n) if program.matrix.upper[c] == 1]
+        if binaries:
+            program.at_most_one(binaries, name="row")
+    return program
+
+
 def literals_of(columns):
     return st.sampled_from([*columns, *(~c for c in columns)])
 
@@ -157,6 +193,11 @@ def programs():
 
 
 @pytest.fixture(scope="session")
+def mixed():
+    return mixed_programs
+
+
+@pytest.fixture(scope="session")
 def feasible_points():
     def enumerate_points(program):
         m, points = program.matrix, points_of(program)
@@ -222,6 +263,24 @@ def _highs_lp(highspy, program):
     lp.a_matrix_.start_, lp.a_matrix_.index_ = m.indptr, m.indices
     lp.a_matrix_.value_ = m.coefficients
     return lp
+
+
+@pytest.fixture(scope="session")
+def scip():
+    """Return the optimum of a model file, None where there is no feasible point."""
+    pyscipopt = pytest.importorskip("pyscipopt")
+
+    def solve(path):
+        model = pyscipopt.Model()
+        model.hideOutput()
+        model.readProblem(str(path))
+        model.optimize()
+        if model.getStatus() == "infeasible":
+            return None
+        assert model.getStatus() == "optimal"
+        return model.getObjVal()
+
+    return solve
 
 
 @pytest.fixture(scope="session")
