@@ -1,0 +1,1 @@
+"""One number format for every group of a network, within budgets."""
