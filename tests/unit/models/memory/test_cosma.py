@@ -248,6 +248,22 @@ def test_a_chain_needs_no_pairs_beyond_its_neighbours() -> None:
     assert pairs.size == 6
 
 
+def test_a_retrieval_counts_only_spills_up_to_its_step() -> None:
+    # t1 is made at step 0 and read at steps 1 and 4: spills at 1 to 3, retrievals at 2 to 4
+    steps = [[0], [1], [2], [3], [4, 1]]
+    graph = graph_of([1] * 6, steps, [[t] for t in range(1, 6)], [5])
+    program, _ = cosma.lower(MemoryProblem(graph, 3))
+    spill, retrieve = (
+        next(b for b in program.blocks if b.name == n) for n in ("spill", "retrieve")
+    )
+    rows = next(rows for rows in program.row_blocks if rows.name == "copy before retrieval")
+    matrix = program.matrix
+    first, *_, last = bounds = matrix.indptr[rows.start : rows.start + rows.size + 1]
+    found = np.split(matrix.indices[first:last], bounds[1:-1] - first)
+    expected = [[retrieve[i], *spill[: min(i + 2, 3)]] for i in range(3)]
+    assert [sorted(row) for row in found] == [sorted(row) for row in expected]
+
+
 def test_rows_are_named_after_operators_and_tensors() -> None:
     program, _ = cosma.lower(MemoryProblem(chain([3, 2, 5, 1]), 9))
     assert program.row_name(1) == "operator runs once[o1]"
