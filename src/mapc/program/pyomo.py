@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mapc.program.linearise import linearise
-from mapc.program.model import Program
+from mapc.program.model import Matrix, Program
 from mapc.program.text import column_names, row_names
 
 
@@ -19,11 +19,14 @@ def to_pyomo(program: Program) -> Any:
     * ``x``, a ``Var`` indexed by column names, in the order of the columns: the values of a
       solution are ``[v.value for v in model.x.values()]``, of which the first
       ``program.n_columns`` are the program's own;
-    * ``row``, a ``Constraint`` indexed by row names, without the rows that bind nothing;
+    * ``row``, a ``Constraint`` indexed by row names, without the rows that bind nothing; rows
+      without a column that cannot hold become a contradiction on a variable ``nothing``, since
+      Pyomo refuses constants;
     * ``objective``, to be minimised.
 
-    Hints become the variables' initial values. Pyomo builds object by object: expect some 20
-    microseconds a nonzero.
+    Hints become the variables' initial values. Columns without an entry, which solvers do not
+    see, start at the value of their range that is nearest to 0. Pyomo builds object by object:
+    expect some 20 microseconds a nonzero.
     """
     import pyomo.environ as pyo
     from pyomo.core.expr.numeric_expr import LinearExpression
@@ -41,6 +44,13 @@ def to_pyomo(program: Program) -> Any:
         if whole:
             # a wider domain than Binary, so that the bounds stay those of the program
             variable.domain = pyo.Integers
+    # solvers leave a column without an entry alone: let it have a value all the same
+    idle = (matrix.cost == 0) & (np.bincount(matrix.indices, minlength=len(names)) == 0)
+    low = np.where(matrix.integer, np.ceil(matrix.lower), matrix.lower)
+    up = np.where(matrix.integer, np.floor(matrix.upper), matrix.upper)
+    resting = np.clip(0.0, low, up)
+    for column in np.flatnonzero(idle).tolist():
+        variables[column].set_value(resting[column], skip_validation=True)
     columns, values = linear.start_values
     for column, value in zip(columns.tolist(), values.tolist(), strict=True):
         variables[column].set_value(value, skip_validation=True)
@@ -53,26 +63,35 @@ def to_pyomo(program: Program) -> Any:
             linear_vars=[variables[i] for i in at],
         )
     )
-    pointer, columns_of = matrix.indptr.tolist(), matrix.indices.tolist()
-    coefficients = matrix.coefficients.tolist()
-    sides = (_or_none(matrix.row_lower), _or_none(matrix.row_upper))
+    _add_rows(model, matrix, row_names(linear), variables)
+    return model
+
+
+def _add_rows(model: Any, matrix: Matrix, names: list[str], variables: list[Any]) -> None:
+    import pyomo.environ as pyo
+    from pyomo.core.expr.numeric_expr import LinearExpression
+
+    real = matrix.coefficients != 0  # a row of zeros is a constant to Pyomo, and an error
+    pointer = np.append(0, np.cumsum(real))[matrix.indptr].tolist()
+    columns, coefficients = matrix.indices[real].tolist(), matrix.coefficients[real].tolist()
     model.row = pyo.Constraint(pyo.Any)
-    for i, (name, low, up) in enumerate(zip(row_names(linear), *sides, strict=True)):
-        if low is None and up is None:
-            continue
+    impossible = False
+    sides = (_or_none(matrix.row_lower), _or_none(matrix.row_upper))
+    for i, (name, low, up) in enumerate(zip(names, *sides, strict=True)):
         a, b = pointer[i], pointer[i + 1]
         if a == b:
-            if (low is None or low <= 0) and (up is None or up >= 0):
-                continue
-            model.row[name] = pyo.Constraint.Infeasible
-            continue
-        body = LinearExpression(
-            constant=0,
-            linear_coefs=coefficients[a:b],
-            linear_vars=[variables[j] for j in columns_of[a:b]],
-        )
-        model.row[name] = (low, body, up) if low != up else (body, low)
-    return model
+            impossible |= matrix.row_lower[i] > 0 or matrix.row_upper[i] < 0
+        elif low is not None or up is not None:
+            body = LinearExpression(
+                constant=0,
+                linear_coefs=coefficients[a:b],
+                linear_vars=[variables[j] for j in columns[a:b]],
+            )
+            model.row[name] = (low, body, up) if low != up else (body, low)
+    if impossible:
+        model.nothing = pyo.Var()
+        model.row["nothing.up"] = model.nothing <= 0
+        model.row["nothing.lo"] = model.nothing >= 1
 
 
 def _or_none(values: np.ndarray) -> list[float | None]:
