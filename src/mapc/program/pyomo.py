@@ -46,9 +46,9 @@ def to_pyomo(program: Program) -> Any:
             variable.domain = pyo.Integers
     # solvers leave a column without an entry alone: let it have a value all the same
     idle = (matrix.cost == 0) & (np.bincount(matrix.indices, minlength=len(names)) == 0)
-    low = np.where(matrix.integer, np.ceil(matrix.lower), matrix.lower)
-    up = np.where(matrix.integer, np.floor(matrix.upper), matrix.upper)
-    resting = np.clip(0.0, low, up)
+    least = np.where(matrix.integer, np.ceil(matrix.lower), matrix.lower)
+    most = np.where(matrix.integer, np.floor(matrix.upper), matrix.upper)
+    resting = np.clip(0.0, least, most)
     for column in np.flatnonzero(idle).tolist():
         variables[column].set_value(resting[column], skip_validation=True)
     columns, values = linear.start_values
