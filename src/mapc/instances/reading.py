@@ -3,54 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from mapc.errors import InstanceError, UsageError
-from mapc.files import (
-    MAX_MODEL_BYTES,
-    MAX_TEXT_BYTES,
-    STREAM,
-    decode_text,
-    display_name,
-    read_bytes,
-)
+from mapc.files import MAX_MODEL_BYTES, MAX_TEXT_BYTES, display_name, read_bytes
 from mapc.instances import schema
-from mapc.instances.buffers_csv import is_header, parse_buffers
-from mapc.instances.documents import (
-    Plan,
-    PlanInfo,
-    Problem,
-    content_hash,
-    parse_instance,
-    parse_plan,
-)
-from mapc.instances.graph_json import parse_graph
-from mapc.instances.onnx_graph import to_operator_graph
-from mapc.instances.onnx_model import load_model
-from mapc.models.memory.problem import MemoryProblem
+from mapc.instances.documents import Plan, PlanInfo, Problem
+from mapc.instances.formats import Format, Source
+from mapc.instances.readers import FORMATS
 from mapc.units import MAX_BYTES
-
-FORMATS = (
-    "an ONNX model (.onnx), a mapc instance or plan (.json), a plain operator graph (.json) "
-    "or buffers (.csv with id,lower,upper,size)"
-)
-
-_OPTIONS = {
-    "onnx": {"dtype", "fuse", "weights", "dims"},
-    "graph": {"dtype"},
-    "csv": set[str](),
-    "instance": set[str](),
-    "plan": set[str](),
-}
-_TITLES = {
-    "onnx": "an ONNX model",
-    "graph": "a plain operator graph",
-    "csv": "a CSV of buffers",
-    "instance": "an instance file",
-    "plan": "a plan file",
-}
 
 
 def read(
@@ -83,7 +46,7 @@ def read(
 
     Returns
     -------
-    MemoryProblem or AllocationProblem
+    problem of any family
         Without a capacity unless the file holds one. Its ``provenance`` names the file and the
         options used.
 
@@ -106,19 +69,13 @@ def read(
         if value != unset:
             options[name] = value
     _check_dims(options.get("dims", {}))
-    where = display_name(path)
-    data = read_bytes(path, MAX_MODEL_BYTES)
-    form = _recognise(path, data, where)
+    source = Source(path, read_bytes(path, MAX_MODEL_BYTES), display_name(path))
+    form = _recognise(source)
     for name in options:
-        if name not in _OPTIONS[form]:
-            raise UsageError(f"{where}: option {name} does not apply to {_TITLES[form]}")
-    problem = _parse(form, data, path, where, options)
-    if alignment is None:
-        return problem
-    try:
-        return replace(problem, alignment=alignment)
-    except InstanceError as error:
-        raise UsageError(str(error)) from None
+        if name not in form.options:
+            raise UsageError(f"{source.where}: option {name} does not apply to {form.title}")
+    problem = form.parse(source, options)
+    return problem if alignment is None else _with_alignment(problem, alignment, source, form)
 
 
 def read_plan(path: str | Path) -> tuple[Problem, Plan, PlanInfo]:
@@ -132,89 +89,57 @@ def read_plan(path: str | Path) -> tuple[Problem, Plan, PlanInfo]:
     InstanceError
         If the file is no plan, or its instance is not the one it was made for.
     """
-    where = display_name(path)
-    data = read_bytes(path, MAX_TEXT_BYTES)
-    form = _recognise(path, data, where)
-    if form == "plan":
-        return parse_plan(data, where)
-    if form == "csv":
-        problem, plan = parse_buffers(decode_text(data, where), where, _stem(path))
-        if plan is not None:
-            return problem, plan, PlanInfo(content_hash(problem), {}, {})
-    raise InstanceError(
-        f"{_TITLES[form]} without a plan", where, "a plan file, or a CSV with a column offset"
-    )
-
-
-def _parse(
-    form: str, data: bytes, path: str | Path, where: str, options: dict[str, Any]
-) -> Problem:
-    if form == "instance":
-        return parse_instance(data, where)
-    if form == "plan":
-        return parse_plan(data, where)[0]
-    provenance: dict[str, Any] = {"source": Path(path).name, "format": form, "options": options}
-    if form == "csv":
-        problem, _ = parse_buffers(decode_text(data, where), where, _stem(path))
-        return replace(problem, provenance=provenance)
-    if form == "graph":
-        graph = parse_graph(data, where, _stem(path), options.get("dtype"))
-        return MemoryProblem(graph, provenance=provenance)
-    folder = None if str(path) == STREAM else Path(path).parent
-    reading = dict(options)
-    model = load_model(data, where, folder, reading.pop("dims", None))
-    name = _stem(path) if str(path) != STREAM else model.name or "graph"
-    try:
-        graph, counts = to_operator_graph(model, name, **reading)
-    except InstanceError as error:
-        raise error.inside(where) from None
-    return MemoryProblem(graph, provenance={**provenance, "counts": counts})
-
-
-def _stem(path: str | Path) -> str:
-    return "graph" if str(path) == STREAM else Path(path).stem
-
-
-def _recognise(path: str | Path, data: bytes, where: str) -> str:
-    """Return the format: suffix first, content where that does not decide."""
-    suffix = Path(path).suffix.lower()
-    if suffix == ".onnx":
-        return "onnx"
-    start = data[:4096].lstrip()
-    # an ONNX file begins with its IR version: field 1, a small number
-    if suffix not in (".json", ".csv") and data[:1] == b"\x08":
-        return "onnx"
-    if len(data) > MAX_TEXT_BYTES:
-        raise InstanceError("file too large", where, f"at most {MAX_TEXT_BYTES} bytes of text")
-    text = decode_text(data, where)
-    if suffix == ".json" or start[:1] in (b"{", b"["):
-        return _json_format(data, where)
-    if suffix == ".csv" or _looks_like_csv(text):
-        return "csv"
-    raise InstanceError("format not recognised", where, FORMATS)
-
-
-def _json_format(data: bytes, where: str) -> str:
-    header = schema.decode(data, schema.Header, where)
-    if header.schema:
-        name = schema.decode(bytes(header.schema), str, f"{where}: $.schema")
-        if name == schema.INSTANCE:
-            return "instance"
-        if name == schema.PLAN:
-            return "plan"
+    source = Source(path, read_bytes(path, MAX_TEXT_BYTES), display_name(path))
+    form = _recognise(source)
+    found = form.parse_plan(source) if form.parse_plan else None
+    if found is None:
         raise InstanceError(
-            f"schema {name[:80]!r}", f"{where}: $.schema", f"{schema.INSTANCE} or {schema.PLAN}"
+            f"{form.title} without a plan",
+            source.where,
+            "a plan file, or a CSV with a column offset",
         )
-    if header.ops or header.tensors:
-        return "graph"
-    raise InstanceError("no 'schema', no 'ops' and 'tensors'", f"{where}: $", FORMATS)
+    return found
 
 
-def _looks_like_csv(text: str) -> bool:
-    for line in text[:65536].splitlines():
-        if line.strip() and not line.lstrip().startswith("#"):
-            return is_header(line)
-    return False
+def _recognise(source: Source) -> Format:
+    """Return the format; what is no text is told before anything is decoded."""
+    for form in FORMATS:
+        if form.binary and form.sniff(source):
+            return form
+    if len(source.data) > MAX_TEXT_BYTES:
+        raise InstanceError(
+            "file too large", source.where, f"at most {MAX_TEXT_BYTES} bytes of text"
+        )
+    _ = source.text  # what is no UTF-8 is refused here, whatever it would have been
+    for form in FORMATS:
+        if not form.binary and form.sniff(source):
+            return form
+    raise _unrecognised(source)
+
+
+def _unrecognised(source: Source) -> InstanceError:
+    hints = ", ".join(form.hint for form in FORMATS[:-1]) + f" or {FORMATS[-1].hint}"
+    if source.schema is not None:
+        return InstanceError(
+            f"schema {source.schema[:80]!r}",
+            f"{source.where}: $.schema",
+            f"{schema.INSTANCE} or {schema.PLAN}",
+        )
+    if source.is_json:
+        keys = [" and ".join(map(repr, form.members)) for form in FORMATS if form.members]
+        return InstanceError(
+            ", ".join(["no 'schema'", *map("no {}".format, keys)]), f"{source.where}: $", hints
+        )
+    return InstanceError("format not recognised", source.where, hints)
+
+
+def _with_alignment(problem: Problem, alignment: int, source: Source, form: Format) -> Problem:
+    if "alignment" not in {f.name for f in fields(problem)}:
+        raise UsageError(f"{source.where}: option alignment does not apply to {form.title}")
+    try:
+        return replace(problem, alignment=alignment)
+    except InstanceError as error:
+        raise UsageError(str(error)) from None
 
 
 def _check_dims(dims: Mapping[str, Any]) -> None:
