@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from mapc.errors import InstanceError, UsageError
 from mapc.files import write_whole
-from mapc.graph.operators import BoolArray, OperatorGraph, Ragged
 from mapc.instances import schema
-from mapc.models.allocation.plan import AllocationPlan
-from mapc.models.allocation.problem import AllocationProblem
-from mapc.models.memory.plan import MemoryPlan
-from mapc.models.memory.problem import MemoryProblem
+from mapc.instances.codec import AnyCodec
+from mapc.instances.codecs import codec_of
 
-Problem = MemoryProblem | AllocationProblem
-Plan = MemoryPlan | AllocationPlan
+Problem = Any
+"""A problem of any family; its codec knows the type."""
+Plan = Any
+"""A plan of any family."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +45,11 @@ class PlanInfo:
 def content_hash(problem: Problem) -> str:
     """Return the SHA-256 (hex) of what a problem says, whatever file it came from.
 
-    Neither its own name nor its provenance nor the note on its capacity count.
+    Neither its own name nor its provenance count, nor what its codec calls silent.
     """
-    document = _to_document(problem, {})
-    body = msgspec.structs.replace(document.problem, **_SILENT[document.__class__])
+    family = codec_of(problem)
+    body = msgspec.structs.replace(family.to_body(problem), **family.silent)
     return hashlib.sha256(msgspec.json.encode(body)).hexdigest()
-
-
-_SILENT: dict[type, dict[str, Any]] = {
-    schema.MemoryInstance: {"capacity_note": ""},
-    schema.AllocationInstance: {},
-}
 
 
 # -- writing -------------------------------------------------------------------------------------
@@ -69,7 +62,7 @@ def write_instance(
 
     Parameters
     ----------
-    problem : MemoryProblem or AllocationProblem
+    problem : problem of any family
     path : path
     provenance : mapping, optional
         JSON values; by default what the problem itself carries.
@@ -83,7 +76,7 @@ def write_instance(
     """
     data = _encode(_to_document(problem, provenance))
     # what has been written can be read back: find out before the old file is gone
-    _from_document(schema.decode_instance(data, str(path)), str(path))
+    parse_instance(data, str(path))
     write_whole(path, data)
 
 
@@ -121,64 +114,28 @@ def write_plan(
 def _plan_document(
     problem: Problem, plan: Plan, result: dict[str, Any], provenance: Mapping[str, Any] | None
 ) -> schema.PlanFile:
-    instance = _to_document(problem, provenance)
-    header: dict[str, Any] = {"schema": schema.PLAN, "version": schema.VERSION, "result": result}
-    header["instance_sha256"] = content_hash(problem)
-    if isinstance(instance, schema.MemoryInstance) and isinstance(plan, MemoryPlan):
-        columns = {f.name: getattr(plan, f.name).tolist() for f in fields(plan)}
-        return schema.MemoryPlanFile(
-            instance=instance, plan=schema.MemoryPlanColumns(**columns), **header
-        )
-    if isinstance(instance, schema.AllocationInstance) and isinstance(plan, AllocationPlan):
-        offsets = schema.AllocationPlanColumns(offset=plan.offset.tolist())
-        return schema.AllocationPlanFile(instance=instance, plan=offsets, **header)
-    raise UsageError(f"{type(plan).__name__} is no plan for a {type(problem).__name__}")
-
-
-def _to_document(problem: Problem, provenance: Mapping[str, Any] | None) -> schema.Instance:
-    if not isinstance(problem, MemoryProblem | AllocationProblem):
-        raise UsageError(f"{type(problem).__name__} is not a problem of any family")
-    header: dict[str, Any] = {"schema": schema.INSTANCE, "version": schema.VERSION}
-    header["provenance"] = dict(problem.provenance if provenance is None else provenance)
-    if isinstance(problem, MemoryProblem):
-        return schema.MemoryInstance(
-            name=problem.graph.name, problem=_memory_body(problem), **header
-        )
-    return schema.AllocationInstance(
-        name=problem.name,
-        problem=schema.AllocationBody(
-            capacity=problem.capacity,
-            alignment=problem.alignment,
-            buffers=schema.BufferColumns(
-                name=list(problem.names),
-                lower=problem.lower.tolist(),
-                upper=problem.upper.tolist(),
-                size=problem.size.tolist(),
-            ),
-        ),
-        **header,
+    family = codec_of(problem)
+    if not isinstance(plan, family.plan_type):
+        raise UsageError(f"{type(plan).__name__} is no plan for a {type(problem).__name__}")
+    return schema.plan_file_type(family)(
+        schema=schema.PLAN,
+        version=schema.VERSION,
+        instance_sha256=content_hash(problem),
+        instance=_to_document(problem, provenance),
+        plan=family.to_columns(plan),
+        result=result,
     )
 
 
-def _memory_body(problem: MemoryProblem) -> schema.MemoryBody:
-    graph = problem.graph
-    return schema.MemoryBody(
-        capacity=problem.capacity,
-        capacity_note=problem.capacity_note,
-        alignment=problem.alignment,
-        operators=schema.OperatorColumns(
-            name=list(graph.operator_names),
-            kind=list(graph.operator_kinds),
-            workspace=graph.workspace.tolist(),
-            inputs=[graph.inputs[o].tolist() for o in range(graph.n_operators)],
-            outputs=[graph.outputs[o].tolist() for o in range(graph.n_operators)],
-        ),
-        tensors=schema.TensorColumns(
-            name=list(graph.tensor_names),
-            bytes=graph.tensor_bytes.tolist(),
-            outputs=np.flatnonzero(graph.is_output).tolist(),
-            constants=np.flatnonzero(graph.is_constant).tolist(),
-        ),
+def _to_document(problem: Problem, provenance: Mapping[str, Any] | None) -> schema.Instance:
+    family = codec_of(problem)
+    return schema.instance_type(family)(
+        schema=schema.INSTANCE,
+        version=schema.VERSION,
+        name=family.name_of(problem),
+        units=family.units,
+        provenance=dict(problem.provenance if provenance is None else provenance),
+        problem=family.to_body(problem),
     )
 
 
@@ -216,7 +173,8 @@ def parse_instance(data: bytes, where: str) -> Problem:
     InstanceError
         For anything the schema or the problem itself refuses.
     """
-    return _from_document(schema.decode_instance(data, where), where)
+    family, document = schema.decode_instance(data, where)
+    return _from_document(family, document, where, "$")
 
 
 def parse_plan(data: bytes, where: str) -> tuple[Problem, Plan, PlanInfo]:
@@ -228,8 +186,8 @@ def parse_plan(data: bytes, where: str) -> tuple[Problem, Plan, PlanInfo]:
         For anything the schema refuses, columns that do not fit the problem, or a hash that is
         not the instance's.
     """
-    file = schema.decode_plan(data, where)
-    problem = _from_document(file.instance, where, "$.instance")
+    family, file = schema.decode_plan(data, where)
+    problem = _from_document(family, file.instance, where, "$.instance")
     found = content_hash(problem)
     if found != file.instance_sha256:
         raise InstanceError(
@@ -237,91 +195,18 @@ def parse_plan(data: bytes, where: str) -> tuple[Problem, Plan, PlanInfo]:
             f"{where}: $.instance_sha256",
             found,
         )
-    plan: Plan
-    if isinstance(file, schema.MemoryPlanFile):
-        plan = _memory_plan(file.plan, cast("MemoryProblem", problem), where)
-    else:
-        n = cast("AllocationProblem", problem).n_buffers
-        _check_length("offset", file.plan.offset, n, where)
-        plan = AllocationPlan(np.asarray(file.plan.offset, dtype=np.int64))
+    try:
+        plan = family.from_columns(file.plan, problem, "$.plan")
+    except InstanceError as error:
+        raise error.inside(where) from None
     return problem, plan, PlanInfo(found, problem.provenance, file.result)
 
 
-def _memory_plan(
-    columns: schema.MemoryPlanColumns, problem: MemoryProblem, where: str
-) -> MemoryPlan:
-    graph = problem.graph
-    for name in ("order", "workspace_address"):
-        _check_length(name, getattr(columns, name), graph.n_operators, where)
-    for name in ("start", "stop", "address", "written"):
-        _check_length(name, getattr(columns, name), len(columns.tensor), where)
-    _check_indices(columns.order, graph.n_operators, f"{where}: $.plan.order")
-    _check_indices(columns.tensor, graph.n_tensors, f"{where}: $.plan.tensor")
-    arrays: dict[str, Any] = {
-        f.name: np.asarray(
-            getattr(columns, f.name), dtype=np.bool_ if f.name == "written" else np.int64
-        )
-        for f in fields(MemoryPlan)
-    }
-    return MemoryPlan(**arrays)
-
-
-def _from_document(document: schema.Instance, where: str, root: str = "$") -> Problem:
+def _from_document(family: AnyCodec, document: schema.Instance, where: str, root: str) -> Problem:
     """Build the problem; ``root`` is the JSON path of the instance in its file."""
     try:
-        if isinstance(document, schema.MemoryInstance):
-            return MemoryProblem(
-                graph=_graph(document, root),
-                capacity=document.problem.capacity,
-                alignment=document.problem.alignment,
-                capacity_note=document.problem.capacity_note,
-                provenance=document.provenance,
-            )
-        buffers = document.problem.buffers
-        return AllocationProblem(
-            name=document.name,
-            names=tuple(buffers.name),
-            lower=np.asarray(buffers.lower, dtype=np.int64),
-            upper=np.asarray(buffers.upper, dtype=np.int64),
-            size=np.asarray(buffers.size, dtype=np.int64),
-            capacity=document.problem.capacity,
-            alignment=document.problem.alignment,
-            provenance=document.provenance,
+        return family.from_body(
+            document.problem, document.name, document.provenance, f"{root}.problem"
         )
     except InstanceError as error:
         raise error.inside(where) from None
-
-
-def _graph(document: schema.MemoryInstance, root: str) -> OperatorGraph:
-    operators, tensors = document.problem.operators, document.problem.tensors
-    n = len(tensors.bytes)
-    return OperatorGraph(
-        name=document.name,
-        operator_names=tuple(operators.name),
-        operator_kinds=tuple(operators.kind),
-        workspace=np.asarray(operators.workspace, dtype=np.int64),
-        inputs=Ragged.of(operators.inputs),
-        outputs=Ragged.of(operators.outputs),
-        tensor_names=tuple(tensors.name),
-        tensor_bytes=np.asarray(tensors.bytes, dtype=np.int64),
-        is_output=_mask(tensors.outputs, n, f"{root}.problem.tensors.outputs"),
-        is_constant=_mask(tensors.constants, n, f"{root}.problem.tensors.constants"),
-    )
-
-
-def _mask(indices: list[int], n: int, where: str) -> BoolArray:
-    _check_indices(indices, n, where)
-    mask = np.zeros(n, dtype=np.bool_)
-    mask[indices] = True
-    return mask
-
-
-def _check_indices(indices: Iterable[int], n: int, where: str) -> None:
-    for at, index in enumerate(indices):
-        if not 0 <= index < n:
-            raise InstanceError(f"index {index}", f"{where}[{at}]", f"0 to {n - 1}")
-
-
-def _check_length(name: str, column: list[Any], n: int, where: str) -> None:
-    if len(column) != n:
-        raise InstanceError(f"{len(column)} entries", f"{where}: $.plan.{name}", f"{n}")

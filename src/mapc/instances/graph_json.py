@@ -23,6 +23,7 @@ from msgspec import Meta
 from mapc.errors import InstanceError, UsageError
 from mapc.graph.operators import OperatorGraph, Ragged
 from mapc.instances import schema
+from mapc.instances.columns import Size
 from mapc.instances.dtypes import bits_of
 from mapc.instances.names import unique_names
 from mapc.units import MAX_BYTES
@@ -37,7 +38,7 @@ class PlainOperator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ins: list[str]
     outs: Annotated[list[str], Meta(min_length=1)]
     name: str | None = None
-    workspace: schema.Size = 0
+    workspace: Size = 0
 
 
 class PlainGraph(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,7 +46,7 @@ class PlainGraph(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     inputs: list[str]
     outputs: Annotated[list[str], Meta(min_length=1)]
-    tensors: dict[str, schema.Size]
+    tensors: dict[str, Size]
     ops: list[PlainOperator]
     name: str | None = None
     unit: str = "bytes"

@@ -1,8 +1,9 @@
 """The versioned JSON files of mapc: instances and plans.
 
 Both start with ``schema``, ``version`` and ``kind``; everything below is columnar: one list per
-attribute, entities by index. Older versions are brought up to date one step at a time before they
-are checked. Numbers are integers within stated ranges; nothing unknown is let through.
+attribute, entities by index. Header and envelope are here, the sections of each family with its
+codec. Older versions are brought up to date one step at a time before they are checked. Numbers
+are integers within stated ranges; nothing unknown is let through.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from functools import cache
+from typing import Any, Final, Literal, TypeVar, cast
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct, field
 
 from mapc.errors import InstanceError
-from mapc.units import MAX_BYTES
+from mapc.instances.codec import AnyCodec
+from mapc.instances.codecs import CODECS, codec
+from mapc.instances.columns import Strict
 
-INSTANCE, PLAN = "mapc/instance", "mapc/plan"
-VERSION = 1
+INSTANCE: Final = "mapc/instance"
+PLAN: Final = "mapc/plan"
+VERSION: Final = 1
 """Version written; older ones are read through `UPGRADES`."""
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
@@ -29,158 +34,87 @@ UPGRADES: dict[str, dict[int, Upgrade]] = {INSTANCE: {}, PLAN: {}}
 A plan holds an instance; its step has to bring that along.
 """
 
-Size = Annotated[int, Meta(ge=0, le=MAX_BYTES, description="bytes")]
-Address = Annotated[int, Meta(ge=-1, le=2**53, description="bytes; -1: none")]
-Index = Annotated[int, Meta(ge=0, lt=2**31, description="position in the columns")]
-Step = Annotated[int, Meta(ge=0, lt=2**31, description="position in the order")]
-Time = Annotated[int, Meta(ge=-(2**53), le=2**53, description="any unit; only order matters")]
-Alignment = Annotated[int, Meta(ge=1, le=2**30, description="bytes")]
-
 T = TypeVar("T")
 
 
-class Strict(Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of every section: nothing unknown in it."""
-
-
-class Units(Strict, frozen=True, kw_only=True):
-    """What the numbers mean; there is one choice, said aloud."""
-
-    size: Literal["bytes"] = "bytes"
-    time: Literal["steps"] = "steps"
-
-
-class OperatorColumns(Strict, frozen=True, kw_only=True):
-    """One entry per operator; ``inputs`` and ``outputs`` hold tensor indices."""
-
-    name: list[str]
-    kind: list[str]
-    workspace: list[Size]
-    inputs: list[list[Index]]
-    outputs: list[list[Index]]
-
-
-class TensorColumns(Strict, frozen=True, kw_only=True):
-    """One entry per tensor in ``name`` and ``bytes``.
-
-    ``outputs`` and ``constants`` are the indices of those that must end off-chip and of weights.
-    """
-
-    name: list[str]
-    bytes: list[Size]
-    outputs: list[Index]
-    constants: list[Index] = []
-
-
-class MemoryBody(Strict, frozen=True, kw_only=True):
-    """A memory problem; the capacity is null while it is not decided."""
-
-    capacity: Size | None = None
-    capacity_note: str = ""
-    alignment: Alignment = 1
-    operators: OperatorColumns
-    tensors: TensorColumns
-
-
-class BufferColumns(Strict, frozen=True, kw_only=True):
-    """One entry per buffer, alive in ``[lower, upper)``."""
-
-    name: list[str]
-    lower: list[Time]
-    upper: list[Time]
-    size: list[Size]
-
-
-class AllocationBody(Strict, frozen=True, kw_only=True):
-    """An allocation problem; without a capacity the smallest peak is asked for."""
-
-    capacity: Size | None = None
-    alignment: Alignment = 1
-    buffers: BufferColumns
-
-
-class MemoryInstance(Strict, frozen=True, kw_only=True, tag_field="kind", tag="memory"):
-    """A file that holds a memory problem."""
+class Instance(Strict, frozen=True, kw_only=True):
+    """Header of an instance file; `instance_type` fills in the sections of a family."""
 
     schema: Literal["mapc/instance"]
     version: Literal[1]
     name: str
-    units: Units = Units()
-    provenance: dict[str, Any] = {}
-    problem: MemoryBody
+    units: Any
+    provenance: dict[str, Any] = field(default_factory=dict)
+    problem: Any
 
 
-class AllocationInstance(Strict, frozen=True, kw_only=True, tag_field="kind", tag="allocation"):
-    """A file that holds an allocation problem."""
-
-    schema: Literal["mapc/instance"]
-    version: Literal[1]
-    name: str
-    units: Units = Units()
-    provenance: dict[str, Any] = {}
-    problem: AllocationBody
-
-
-class MemoryPlanColumns(Strict, frozen=True, kw_only=True):
-    """The plan of a memory problem: one entry per step, per residency, per operator."""
-
-    order: list[Index]
-    tensor: list[Index]
-    start: list[Step]
-    stop: list[Step]
-    address: list[Address]
-    written: list[bool]
-    workspace_address: list[Address]
-
-
-class AllocationPlanColumns(Strict, frozen=True, kw_only=True):
-    """The plan of an allocation problem: one address per buffer."""
-
-    offset: list[Address]
-
-
-class MemoryPlanFile(Strict, frozen=True, kw_only=True, tag_field="kind", tag="memory"):
-    """A memory plan with the instance it is for."""
+class PlanFile(Strict, frozen=True, kw_only=True):
+    """Envelope of a plan file; `plan_file_type` fills in the sections of a family."""
 
     schema: Literal["mapc/plan"]
     version: Literal[1]
     instance_sha256: str
-    instance: MemoryInstance
-    plan: MemoryPlanColumns
-    result: dict[str, Any] = {}
+    instance: Any
+    plan: Any
+    result: dict[str, Any] = field(default_factory=dict)
 
 
-class AllocationPlanFile(Strict, frozen=True, kw_only=True, tag_field="kind", tag="allocation"):
-    """An allocation plan with the instance it is for."""
-
-    schema: Literal["mapc/plan"]
-    version: Literal[1]
-    instance_sha256: str
-    instance: AllocationInstance
-    plan: AllocationPlanColumns
-    result: dict[str, Any] = {}
-
-
-Instance = MemoryInstance | AllocationInstance
-PlanFile = MemoryPlanFile | AllocationPlanFile
+@cache
+def instance_type(family: AnyCodec) -> type[Instance]:
+    """Return the struct of a family's instance files, tagged with its kind."""
+    units = ("units", type(family.units), family.units)
+    return _filled(
+        Instance,
+        family,
+        "Instance",
+        f"A file that holds {_article(family.kind)} problem.",
+        [units, ("problem", family.body_type)],
+    )
 
 
-class Header(Struct):
-    """What tells the JSON formats apart; the rest of the document is skipped."""
+@cache
+def plan_file_type(family: AnyCodec) -> type[PlanFile]:
+    """Return the struct of a family's plan files, tagged with its kind."""
+    return _filled(
+        PlanFile,
+        family,
+        "PlanFile",
+        f"{_article(family.kind).capitalize()} plan with the instance it is for.",
+        [("instance", instance_type(family)), ("plan", family.columns_type)],
+    )
 
-    schema: msgspec.Raw = msgspec.Raw()
-    ops: msgspec.Raw = msgspec.Raw()
-    tensors: msgspec.Raw = msgspec.Raw()
+
+def _filled(
+    base: type[T], family: AnyCodec, suffix: str, description: str, sections: list[Any]
+) -> type[T]:
+    """Return an envelope with sections of stated types; redefined fields keep their place."""
+    struct = msgspec.defstruct(
+        family.kind.capitalize() + suffix,
+        sections,
+        bases=(base,),
+        module=__name__,
+        namespace={"__doc__": description},
+        tag_field="kind",
+        tag=family.kind,
+        frozen=True,
+        kw_only=True,
+    )
+    return cast("type[T]", struct)
 
 
-class _Version(Struct):
+def _article(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
+class _Header(Struct):
     version: int
-    kind: Literal["memory", "allocation"]
+    kind: str
 
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of both files, as ``mapc schema`` prints it."""
-    types = (MemoryInstance, AllocationInstance, MemoryPlanFile, AllocationPlanFile)
+    families = [codec(kind) for kind in CODECS]
+    types = [shape(family) for shape in (instance_type, plan_file_type) for family in families]
     references, definitions = msgspec.json.schema_components(types, ref_template="#/$defs/{name}")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -190,22 +124,35 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def decode_instance(data: bytes, where: str) -> Instance:
-    """Return the instance a JSON document holds, at the current version."""
-    return _decode_versioned(data, INSTANCE, Instance, where)  # type: ignore[arg-type]
+def decode_instance(data: bytes, where: str) -> tuple[AnyCodec, Instance]:
+    """Return the instance a JSON document holds, at the current version, and its codec."""
+    return _decode_versioned(data, INSTANCE, instance_type, where)
 
 
-def decode_plan(data: bytes, where: str) -> PlanFile:
-    """Return the plan a JSON document holds, at the current version."""
-    return _decode_versioned(data, PLAN, PlanFile, where)  # type: ignore[arg-type]
+def decode_plan(data: bytes, where: str) -> tuple[AnyCodec, PlanFile]:
+    """Return the plan a JSON document holds, at the current version, and its codec."""
+    return _decode_versioned(data, PLAN, plan_file_type, where)
 
 
-def _decode_versioned(data: bytes, schema: str, kind: type[T], where: str) -> T:
-    version = decode(data, _Version, where).version
-    if version == VERSION:
-        return decode(data, kind, where)
-    document = upgrade(decode(data, dict, where), version, UPGRADES[schema], VERSION, where)
-    return _convert(document, kind, where)
+def _decode_versioned(
+    data: bytes, schema: str, shape: Callable[[AnyCodec], type[T]], where: str
+) -> tuple[AnyCodec, T]:
+    header = decode(data, _Header, where)
+    if header.version == VERSION:
+        family = _codec(header.kind, where)
+        return family, decode(data, shape(family), where)
+    steps = UPGRADES[schema]
+    document = upgrade(decode(data, dict, where), header.version, steps, VERSION, where)
+    family = _codec(_convert(document, _Header, where).kind, where)
+    return family, _convert(document, shape(family), where)
+
+
+def _codec(kind: str, where: str) -> AnyCodec:
+    if kind not in CODECS:
+        raise InstanceError(
+            f"Invalid enum value {kind[:80]!r}", f"{where}: $.kind", ", ".join(CODECS)
+        )
+    return codec(kind)
 
 
 def upgrade(

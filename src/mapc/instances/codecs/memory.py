@@ -1,0 +1,160 @@
+"""Memory problems and plans in files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from msgspec import field
+
+from mapc.graph.operators import OperatorGraph, Ragged
+from mapc.instances.codec import Codec
+from mapc.instances.columns import (
+    Address,
+    Alignment,
+    Index,
+    Size,
+    Step,
+    Strict,
+    Units,
+    check_indices,
+    check_length,
+    int64,
+    mask,
+)
+from mapc.models.memory.plan import MemoryPlan
+from mapc.models.memory.problem import MemoryProblem
+
+
+class OperatorColumns(Strict, frozen=True, kw_only=True):
+    """One entry per operator; ``inputs`` and ``outputs`` hold tensor indices."""
+
+    name: list[str]
+    kind: list[str]
+    workspace: list[Size]
+    inputs: list[list[Index]]
+    outputs: list[list[Index]]
+
+
+class TensorColumns(Strict, frozen=True, kw_only=True):
+    """One entry per tensor in ``name`` and ``bytes``.
+
+    ``outputs`` and ``constants`` are the indices of those that must end off-chip and of weights.
+    """
+
+    name: list[str]
+    bytes: list[Size]
+    outputs: list[Index]
+    constants: list[Index] = field(default_factory=list)
+
+
+class MemoryBody(Strict, frozen=True, kw_only=True):
+    """A memory problem; the capacity is null while it is not decided."""
+
+    capacity: Size | None = None
+    capacity_note: str = ""
+    alignment: Alignment = 1
+    operators: OperatorColumns
+    tensors: TensorColumns
+
+
+class MemoryPlanColumns(Strict, frozen=True, kw_only=True):
+    """The plan of a memory problem: one entry per step, per residency, per operator."""
+
+    order: list[Index]
+    tensor: list[Index]
+    start: list[Step]
+    stop: list[Step]
+    address: list[Address]
+    written: list[bool]
+    workspace_address: list[Address]
+
+
+def _to_body(problem: MemoryProblem) -> MemoryBody:
+    graph = problem.graph
+    return MemoryBody(
+        capacity=problem.capacity,
+        capacity_note=problem.capacity_note,
+        alignment=problem.alignment,
+        operators=OperatorColumns(
+            name=list(graph.operator_names),
+            kind=list(graph.operator_kinds),
+            workspace=graph.workspace.tolist(),
+            inputs=[graph.inputs[o].tolist() for o in range(graph.n_operators)],
+            outputs=[graph.outputs[o].tolist() for o in range(graph.n_operators)],
+        ),
+        tensors=TensorColumns(
+            name=list(graph.tensor_names),
+            bytes=graph.tensor_bytes.tolist(),
+            outputs=np.flatnonzero(graph.is_output).tolist(),
+            constants=np.flatnonzero(graph.is_constant).tolist(),
+        ),
+    )
+
+
+def _from_body(
+    body: MemoryBody, name: str, provenance: Mapping[str, Any], where: str
+) -> MemoryProblem:
+    operators, tensors = body.operators, body.tensors
+    n = len(tensors.bytes)
+    graph = OperatorGraph(
+        name=name,
+        operator_names=tuple(operators.name),
+        operator_kinds=tuple(operators.kind),
+        workspace=int64(operators.workspace),
+        inputs=Ragged.of(operators.inputs),
+        outputs=Ragged.of(operators.outputs),
+        tensor_names=tuple(tensors.name),
+        tensor_bytes=int64(tensors.bytes),
+        is_output=mask(tensors.outputs, n, f"{where}.tensors.outputs"),
+        is_constant=mask(tensors.constants, n, f"{where}.tensors.constants"),
+    )
+    return MemoryProblem(
+        graph=graph,
+        capacity=body.capacity,
+        alignment=body.alignment,
+        capacity_note=body.capacity_note,
+        provenance=provenance,
+    )
+
+
+def _to_columns(plan: MemoryPlan) -> MemoryPlanColumns:
+    return MemoryPlanColumns(**{f.name: getattr(plan, f.name).tolist() for f in fields(plan)})
+
+
+def _from_columns(columns: MemoryPlanColumns, problem: MemoryProblem, where: str) -> MemoryPlan:
+    graph = problem.graph
+    for name in ("order", "workspace_address"):
+        check_length(getattr(columns, name), graph.n_operators, f"{where}.{name}")
+    for name in ("start", "stop", "address", "written"):
+        check_length(getattr(columns, name), len(columns.tensor), f"{where}.{name}")
+    check_indices(columns.order, graph.n_operators, f"{where}.order")
+    check_indices(columns.tensor, graph.n_tensors, f"{where}.tensor")
+    return MemoryPlan(
+        order=int64(columns.order),
+        tensor=int64(columns.tensor),
+        start=int64(columns.start),
+        stop=int64(columns.stop),
+        address=int64(columns.address),
+        written=np.asarray(columns.written, dtype=np.bool_),
+        workspace_address=int64(columns.workspace_address),
+    )
+
+
+CODEC = Codec(
+    kind="memory",
+    problem_type=MemoryProblem,
+    plan_type=MemoryPlan,
+    body_type=MemoryBody,
+    columns_type=MemoryPlanColumns,
+    to_body=_to_body,
+    from_body=_from_body,
+    to_columns=_to_columns,
+    from_columns=_from_columns,
+    units=Units(),
+    name_of=lambda problem: problem.graph.name,
+    # says how the capacity was arrived at, not what it is
+    silent={"capacity_note": ""},
+)
