@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from mapc.models import KINDS, family
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MODEL = "light_densenet121.onnx"
@@ -125,6 +127,18 @@ def test_commands_do_what_the_page_says(page: Path, folder: Path) -> None:
 def test_there_is_something_to_run() -> None:
     names = {page.name for page in pages_to_run()}
     assert {"README.md", "memory.md", "allocation.md", "instances.md"} <= names
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_family_page_lists_its_methods_in_order(kind: str) -> None:
+    text = (ROOT / "docs" / "families" / f"{kind}.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([^`]+)` \| (bound|heuristic|exact) \|", text, re.M)
+    assert rows == [(method.name, method.stage) for method in family(kind).methods]
+
+
+def test_the_readme_says_which_families_are_here() -> None:
+    rows = re.findall(r"^\| \[?`(\w+)`.*\| here \|$", PAGES[0].read_text(encoding="utf-8"), re.M)
+    assert rows == list(KINDS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
