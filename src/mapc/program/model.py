@@ -124,6 +124,8 @@ class Program:
         """Suggest values to start from; later hints win. A full start is not required."""
         index = self._column_array(columns, "hint").ravel()
         value = np.broadcast_to(np.asarray(values, dtype=np.float64), np.shape(columns)).ravel()
+        if not np.isfinite(value).all():
+            raise ValueError("hint: a value is not finite")
         self.hints.append((index, value))
 
     # -- rows --------------------------------------------------------------------------------
@@ -292,6 +294,8 @@ class Program:
         """``x[target] == values[x[index]]``, which also keeps ``x[index]`` within range."""
         self._whole(self._column_array([index, target], name), name)
         table = np.asarray(values, dtype=np.int64)
+        if table.ndim != 1 or not len(table):
+            raise ValueError(f"element {name!r}: values must be int[k] with k > 0")
         self.records.append(Element(int(index), table, int(target), name))
 
     # -- reading -----------------------------------------------------------------------------

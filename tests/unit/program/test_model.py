@@ -54,6 +54,8 @@ def test_coefficients_and_costs_are_finite(program, value):
         program.variables(1, cost=value)
     with pytest.raises(ValueError, match="finite"):
         program.minimise([0], value)
+    with pytest.raises(ValueError, match="finite"):
+        program.hint([0, 1], [1, value])
 
 
 @pytest.mark.parametrize("width", [2, 12])
@@ -110,6 +112,9 @@ def test_records_take_the_columns_they_can(program):
         program.no_overlap_2d(here.indices, [0])
     with pytest.raises(ValueError, match="negative demand"):
         program.cumulative(here.indices, [1, -1], 3)
+    for values in ([], [[1, 2]], 3):
+        with pytest.raises(ValueError, match="int\\[k\\]"):
+            program.element(6, values, 7)
     with pytest.raises(ValueError, match="int\\[r\\]"):
         program.implication([0, 1], [2])
     assert program.records == []
