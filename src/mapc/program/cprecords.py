@@ -130,6 +130,9 @@ def _(record: Cumulative, writer: _Writer) -> None:
 
 @_write.register
 def _(record: Element, writer: _Writer) -> None:
+    if not len(record.values):
+        writer.add().linear.domain.extend((1, 1))  # an empty sum, which is 0
+        return
     element = writer.add().element
     for expression, column in (
         (element.linear_index, record.index),

@@ -291,11 +291,14 @@ class Program:
         self.records.append(Cumulative(index, demand, int(capacity), name))
 
     def element(self, index: int, values: ArrayLike, target: int, *, name: str = "element") -> None:
-        """``x[target] == values[x[index]]``, which also keeps ``x[index]`` within range."""
+        """``x[target] == values[x[index]]``, which also keeps ``x[index]`` within range.
+
+        An empty table has no entry to point at: nothing satisfies it.
+        """
         self._whole(self._column_array([index, target], name), name)
         table = np.asarray(values, dtype=np.int64)
-        if table.ndim != 1 or not len(table):
-            raise ValueError(f"element {name!r}: values must be int[k] with k > 0")
+        if table.ndim != 1:
+            raise ValueError(f"element {name!r}: values must be int[k]")
         self.records.append(Element(int(index), table, int(target), name))
 
     # -- reading -----------------------------------------------------------------------------

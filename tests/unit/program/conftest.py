@@ -106,7 +106,7 @@ def _add_record(draw, program, kind, literals, binaries, whole):
     elif kind == "implication":
         program.implication([draw(literals)], [draw(literals)])
     elif kind == "element":
-        values = draw(st.lists(st.integers(-3, 3), min_size=1, max_size=4))
+        values = draw(st.lists(st.integers(-3, 3), max_size=4))
         program.element(draw(st.sampled_from(whole)), values, draw(st.sampled_from(whole)))
     else:
         size = draw(st.integers(1, 4))

@@ -40,6 +40,14 @@ def test_records_of_nothing_are_no_constraints():
     assert constraints(program) == []
 
 
+def test_nothing_points_into_an_empty_table(cpsat, highs):
+    program = Program()
+    program.variables(2, 0, 3)
+    program.element(0, [], 1)
+    assert cpsat(program)[0] is None
+    assert highs(program)[0] is None
+
+
 def test_both_sides_of_a_rectangle_are_present_together():
     program = Program()
     program.variables(3, name="flag")
