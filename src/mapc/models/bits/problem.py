@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mapc.errors import InstanceError
 from mapc.graph.operators import BoolArray, IntArray, Ragged
 
 FloatArray = NDArray[np.float64]
@@ -19,7 +18,9 @@ FloatArray = NDArray[np.float64]
 SUM, MAX = "sum", "max"
 """Objectives: total loss, or the largest loss of one group."""
 MAX_COST = 2**50
-"""Largest cost of one option in one resource: sums stay exact."""
+"""Largest cost of one option in one resource."""
+MAX_TOTAL = 2**62
+"""Largest cost of a whole choice in one resource, and largest budget: sums fit int64."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,19 +63,20 @@ class BitsProblem:
         E.g. ``("size",)``; by convention ``size`` is in bits.
     units : tuple of str, k long
     cost : int64[k, m]
-        0 to ``MAX_COST``.
+        0 to ``MAX_COST``; the costliest choice of all at most ``MAX_TOTAL``.
     budget : tuple of (int or None), k long
-        None: unlimited, only reported.
+        0 to ``MAX_TOTAL``. None: unlimited, only reported.
     weights : int64[n]
         Parameters of each group, to speak of bits per weight; 0 where that has no meaning.
     allowed : bool[m]
         False forbids an option; a group with one allowed option is pinned.
     ties : Ragged
-        Sets of groups that must agree on the format.
+        Sets of groups that must agree on the format; sets that share a group are one.
     edges : int64[e, 2]
-        Neighbours between which a change of format costs something.
+        Neighbours between which a change of format costs something; a pair that stands there
+        twice pays twice.
     switch_loss : float64[e]
-        Added to the total loss where the two formats of an edge differ.
+        Finite, >= 0; added to the total loss where the two formats of an edge differ.
     pairwise : Pairwise or None
     objective : str
         ``SUM`` or ``MAX``; edges and pairwise terms need ``SUM``.
@@ -83,8 +85,10 @@ class BitsProblem:
     Raises
     ------
     InstanceError
-        For a group without options, a loss that is negative or not finite, costs out of range, a
-        format twice in a group, indices out of range, ties without a common allowed format.
+        For columns of the wrong length or type, no groups, names twice, a group without allowed
+        options, a loss that is negative or not finite, costs, budgets or weights out of range, a
+        format twice in a group, indices out of range, an edge from a group to itself, ties
+        without a common allowed format, interactions under the max objective.
     """
 
     name: str
@@ -110,6 +114,17 @@ class BitsProblem:
         from mapc.models.bits.validation import validate
 
         validate(self)
+        for array in (self.start, self.format_of, self.loss, self.cost, self.weights, self.allowed):
+            array.setflags(write=False)
+
+    def with_budget(self, budget: Sequence[int | None]) -> BitsProblem:
+        """Return the same problem under other budgets; cheap, nothing else is checked again."""
+        from mapc.models.bits.validation import check_budgets
+
+        check_budgets(self.resources, tuple(budget))
+        other = object.__new__(BitsProblem)
+        other.__dict__.update(self.__dict__, budget=tuple(budget))
+        return other
 
     # -- shape -------------------------------------------------------------------------------
 
@@ -128,6 +143,24 @@ class BitsProblem:
         """int64[m]: the group of every option."""
         return np.repeat(np.arange(self.n_groups, dtype=np.int64), np.diff(self.start))
 
+    @cached_property
+    def root_of(self) -> IntArray:
+        """int64[n]: the first of all groups tied to each group, directly or through others."""
+        root = np.arange(self.n_groups, dtype=np.int64)
+        if not len(self.ties.values):
+            return root
+        members, row_of = self.ties.values, self.ties.row_of
+        while True:
+            least = np.full(len(self.ties), self.n_groups, dtype=np.int64)
+            np.minimum.at(least, row_of, root[members])
+            before = root.copy()
+            # roots are hooked to roots, then paths halved: rounds grow with the logarithm
+            np.minimum.at(root, root[members], least[row_of])
+            while not np.array_equal(root, root[root]):
+                root = root[root]
+            if np.array_equal(root, before):
+                return root
+
     def option_name(self, option: int) -> str:
         """Return e.g. ``"layer1.conv2 as int4"``."""
         group = self.groups[int(self.group_of[option])]
@@ -139,20 +172,20 @@ class BitsProblem:
     def quantum(self) -> float:
         """The power of two in whose multiples losses are counted.
 
-        The largest total a choice can reach stays below 2**52 quanta, so sums of losses are exact
+        The largest total a choice can reach stays below 2**53 quanta, so sums of losses are exact
         in float64 and int64 alike, and "optimal" means equal integers.
         """
-        top = np.zeros(self.n_groups)
-        np.maximum.at(top, self.group_of, self.loss)
+        top = np.maximum.reduceat(np.where(self.allowed, self.loss, 0.0), self.start[:-1])
         total = float(top.sum()) + float(self.switch_loss.sum())
         if self.pairwise is not None:
             total += sum(float(np.abs(table).max(initial=0.0)) for table in self.pairwise.table)
-        return math.ldexp(1.0, math.frexp(total)[1] - 52) if total > 0 else 1.0
+        # below the smallest float there is nothing to count in
+        return max(math.ldexp(1.0, math.frexp(total)[1] - 52), 5e-324) if total > 0 else 1.0
 
     @cached_property
     def quanta(self) -> IntArray:
-        """int64[m]: the losses in quanta."""
-        return np.rint(self.loss / self.quantum).astype(np.int64)
+        """int64[m]: the losses in quanta; those of forbidden options may be cut to 2**53."""
+        return np.rint(np.minimum(self.loss / self.quantum, 2.0**53)).astype(np.int64)
 
     @cached_property
     def switch_quanta(self) -> IntArray:
@@ -165,6 +198,16 @@ class BitsProblem:
         tables = () if self.pairwise is None else self.pairwise.table
         return tuple(np.rint(table / self.quantum).astype(np.int64) for table in tables)
 
+    @cached_property
+    def cost_range(self) -> tuple[IntArray, IntArray]:
+        """int64[k] twice: least and largest cost of a choice, each resource on its own.
+
+        Ties and forbidden options count, budgets do not.
+        """
+        from mapc.models.bits.reduction import merge
+
+        return merge(self).cost_range
+
     @property
     def limited(self) -> IntArray:
         """int64: the resources that have a budget."""
@@ -174,5 +217,3 @@ class BitsProblem:
     def separable(self) -> bool:
         """Whether the objective is a plain sum over groups."""
         return self.objective == SUM and not len(self.edges) and self.pairwise is None
-
-
