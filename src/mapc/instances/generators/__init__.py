@@ -1,0 +1,81 @@
+"""Seeded instances of any size, for tests, benchmarks and ``mapc generate``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from mapc.errors import UsageError
+from mapc.options import Option, check_options
+
+
+@dataclass(frozen=True)
+class Generator:
+    """Makes problems of one family out of a seed.
+
+    Attributes
+    ----------
+    kind : str
+        The family, and the name after ``mapc generate``.
+    function : str
+        ``module:function``, imported when it is called; ``function(**options) -> problem``.
+    options : tuple of Option
+    summary : str
+        One line.
+    """
+
+    kind: str
+    function: str
+    options: tuple[Option, ...]
+    summary: str
+
+    def __call__(self, **options: Any) -> Any:
+        """Return a problem; equal options give equal problems.
+
+        Raises
+        ------
+        UsageError
+            For an option that is unknown, missing, or out of range.
+        """
+        check_options(self.options, options, f"generator {self.kind}")
+        module, _, name = self.function.partition(":")
+        return getattr(import_module(module), name)(**options)
+
+
+_SEED = Option("seed", "Equal seeds give equal problems.", int, 0)
+
+GENERATORS: Mapping[str, Generator] = {
+    "bits": Generator(
+        "bits",
+        f"{__name__}.bits:generate",
+        (
+            Option("groups", "Groups to choose a format for.", int, required=True),
+            Option("formats", "Formats every group has.", int, 5),
+            Option("budgets", "1: size. 2: bit operations as well. 3: latency, too.", int, 1),
+            _SEED,
+            Option(
+                "sizes",
+                "Sizes of groups: of transformer matrices, or any whole number of weights.",
+                default="llm",
+                choices=("llm", "continuous"),
+            ),
+        ),
+        "Log-normal sensitivities over layers of realistic or random size.",
+    ),
+}
+"""By family; a further one is a further entry."""
+
+
+def generator(kind: str) -> Generator:
+    """Return the generator of a family.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    if kind not in GENERATORS:
+        raise UsageError(f"generator {kind!r}: unknown; expected {', '.join(GENERATORS)}")
+    return GENERATORS[kind]
