@@ -81,8 +81,10 @@ def test_decimals_agree_with_fractions(whole: int, thousandths: int) -> None:
         (1024, "1 KiB"),
         (401_408, "392 KiB"),
         (1536, "1.5 KiB"),
-        (10 * 2**20 - 1024, "10,239 KiB"),
-        (10 * 2**20, "10 MiB"),
+        (100 * 2**20 - 1024, "102,399 KiB"),
+        (100 * 2**20, "100 MiB"),
+        (2**30 - 2**20, "1,023 MiB"),
+        (2**30, "1 GiB"),
         (10 * 2**30, "10 GiB"),
         (-401_408, "-392 KiB"),
         (1.5, "1.5 B"),
@@ -92,6 +94,6 @@ def test_sizes_are_printed_in_the_unit_people_use(value: float, expected: str) -
     assert format_bytes(value) == expected
 
 
-@given(st.integers(0, 10 * 2**20 // 1024))
+@given(st.integers(0, 100 * 2**20 // 1024))
 def test_whole_kibibytes_survive_a_round_trip(kib: int) -> None:
     assert parse_bytes(format_bytes(kib * 1024).replace(",", "")) == kib * 1024
