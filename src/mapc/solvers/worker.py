@@ -227,8 +227,10 @@ class Worker:
         self, run: _Run, limits: Limits, start: FloatArray | None, cancel: threading.Event | None
     ) -> Solution:
         clock = _Clock(run.started, limits, cancel)
+        reused = self._ready
         try:
             process = self._begin()
+            reused = reused and self._ready  # a child found dead has been replaced already
             early = self._wait_until_ready(process, run, clock)
             if early is not None:
                 return early
@@ -237,7 +239,11 @@ class Worker:
             process.send(encode(SOLVE, request), clock.kill_at())
             return self._wait_for_answer(process, run, clock)
         except (EOFError, BrokenPipeError, ConnectionResetError):
-            return self._bury(run, clock)
+            end = self._bury(run, clock)
+            if reused and not run.events and not clock.cancelled():
+                # it may have died while idle, before it saw this program: ask a fresh one
+                return self._solve(run, limits, start, cancel)
+            return end
         except ProtocolError as error:
             self._drop()
             return run.cut_short(Stop.CRASHED, str(error))

@@ -16,6 +16,7 @@ import pytest
 from mapc.errors import UsageError
 from mapc.program.model import Program
 from mapc.solvers.base import Limits, Status, Stop
+from mapc.solvers.process import Process
 from mapc.solvers.worker import Worker, merge_start
 
 BACKENDS = Path(__file__).parent / "backends"
@@ -101,6 +102,15 @@ def test_a_child_that_died_idle_is_replaced(lend, cover):
     pid = int(worker.solve(cover).message)
     os.kill(pid, signal.SIGKILL)
     assert gone(pid)
+    assert worker.solve(cover).status is Status.OPTIMAL
+
+
+def test_a_child_that_dies_unnoticed_is_replaced(lend, cover, monkeypatch):
+    worker = lend("whoami")
+    pid = int(worker.solve(cover).message)
+    os.kill(pid, signal.SIGKILL)
+    assert gone(pid)
+    monkeypatch.setattr(Process, "alive", property(lambda self: True))
     assert worker.solve(cover).status is Status.OPTIMAL
 
 
