@@ -1,0 +1,193 @@
+"""Re-deciding a few dozen groups at once: two lists of part choices, joined where they fit.
+
+The groups that cost least to change are split in two halves. Each half lists its most promising
+part choices; a pair of them is an improvement where costs fit the budgets and losses are lower.
+A pair that improves leaves little of any budget unused - what is left, priced, is part of its
+distance to the bound - so in a list sorted by the cost of one budget only a short window can
+match. Two lists of 20,000 stand for 4e8 choices, of which a few million are looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mapc.graph.operators import IntArray
+from mapc.models.bits.exchange import State, filled
+from mapc.models.bits.grid import lowest
+from mapc.models.bits.problem import FloatArray
+
+LISTED = 16_000
+"""Part choices kept of each half."""
+GROUPS = 44
+"""Groups re-decided at once."""
+PAIRS = 1_000_000
+"""Pairs looked at in one go."""
+MOST_PAIRS = 24_000_000
+"""Pairs looked at in one join."""
+POOL = 6
+"""Times ``GROUPS`` that later rounds draw from."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """Part choices of some groups, one per column: rows, loss, costs and priced value."""
+
+    groups: IntArray
+    rows: NDArray[np.uint8]
+    loss: FloatArray
+    cost: FloatArray
+    value: FloatArray
+
+
+def improved(
+    state: State,
+    multipliers: FloatArray,
+    *,
+    rounds: int = 12,
+    seed: int = 0,
+    stop: Callable[[], bool] = lambda: False,
+) -> State:
+    """Re-decide groups round after round, first those cheapest to change, then drawn ones.
+
+    Parameters
+    ----------
+    state : State
+        A feasible choice; it is changed in place.
+    multipliers : float64[k]
+    rounds : int
+    seed : int
+    stop : callable
+        Asked before each round and while pairs are looked at.
+    """
+    grid = state.grid
+    value = grid.priced(multipliers)
+    row, least = lowest(value)
+    value -= least
+    second = value.copy()
+    second[row, np.arange(grid.n_groups)] = np.inf
+    runner_up = second.min(axis=0)
+    runner_up = np.minimum(runner_up, np.where(state.row != row, 0.0, np.inf))
+    count = min(POOL * GROUPS, int(np.isfinite(runner_up).sum()))
+    if count == 0 or not (multipliers > 0).any():
+        return state
+    near = np.argpartition(runner_up, count - 1)[:count]
+    near = near[np.lexsort((near, runner_up[near]))]
+    random = np.random.default_rng(seed)
+    for at in range(rounds):
+        if stop():
+            break
+        groups = near[:GROUPS]
+        if at and count > GROUPS:
+            chance = 1.0 / (8.0 + np.arange(count))
+            groups = np.sort(random.choice(count, GROUPS, replace=False, p=chance / chance.sum()))
+            groups = near[groups]
+        # a short list first: its finds narrow the windows of the long one
+        for listed in (LISTED // 16, LISTED):
+            _redecide(state, groups, value, multipliers, listed, stop)
+        if at and count <= GROUPS:
+            break
+    return filled(state)
+
+
+def _redecide(
+    state: State,
+    groups: IntArray,
+    value: FloatArray,
+    multipliers: FloatArray,
+    listed: int,
+    stop: Callable[[], bool],
+) -> bool:
+    """Move to the best pair of part choices, if one improves; say whether one did."""
+    grid, own = state.grid, state.row[groups]
+    room = state.slack + grid.cost[:, own, groups].sum(axis=1)
+    current = float(grid.loss[own, groups].sum())
+    # priced: what every pair has to stay below, had it used the budgets up
+    limit = float(value[own, groups].sum() + multipliers @ state.slack)
+    halves = [_list(state, groups[at::2], value, limit, listed) for at in (0, 1)]
+    found = _join(halves[0], halves[1], room, current, limit, multipliers, stop)
+    if found is None:
+        return False
+    rows = np.concatenate([part.rows[:, i] for part, i in zip(halves, found, strict=True)])
+    state.apply(rows.astype(np.int64), np.concatenate([part.groups for part in halves]))
+    return True
+
+
+def _list(state: State, groups: IntArray, value: FloatArray, limit: float, listed: int) -> _Parts:
+    """List the part choices of least priced value, all of them below ``limit``."""
+    grid = state.grid
+    width = grid.loss.shape[0]
+    rows = np.zeros((len(groups), 1), dtype=np.uint8)
+    loss, worth = np.zeros(1), np.zeros(1)
+    cost = np.zeros((grid.n_budgets, 1))
+    for at, group in enumerate(groups):
+        options = np.flatnonzero(value[:, group] < limit)
+        new = (worth[:, np.newaxis] + value[options, group]).ravel()
+        keep = np.flatnonzero(new < limit)
+        if len(keep) > listed:
+            keep = keep[np.argpartition(new[keep], listed - 1)[:listed]]
+        before, option = keep // len(options), options[keep % len(options)]
+        rows = rows[:, before]
+        rows[at] = option
+        loss = loss[before] + grid.loss[option, group]
+        cost = cost[:, before] + grid.cost[:, option, group]
+        worth = new[keep]
+    assert width <= 256
+    return _Parts(groups, rows, loss, cost, worth)
+
+
+def _join(
+    first: _Parts,
+    second: _Parts,
+    room: FloatArray,
+    current: float,
+    limit: float,
+    multipliers: FloatArray,
+    stop: Callable[[], bool],
+) -> tuple[int, int] | None:
+    """Return the pair with the least loss below ``current`` that fits the room, if any."""
+    if not len(first.loss) or not len(second.loss):
+        return None
+    spread = multipliers * (first.cost.std(axis=1) + second.cost.std(axis=1))
+    axis = int(spread.argmax())
+    if not spread[axis] > 0:
+        return None
+    order = np.argsort(second.cost[axis], kind="stable")
+    ladder = second.cost[axis, order]
+    ranked = np.argsort(first.value, kind="stable")
+    least = float(second.value.min())
+    best, pair, looked, at = current, None, 0, 0
+    while at < len(ranked) and looked < MOST_PAIRS and not stop():
+        some = ranked[at : at + 4096]
+        # what of the room may stay unused, priced, in a pair that beats the best
+        unused = limit - (current - best) - first.value[some] - least
+        top = room[axis] - first.cost[axis, some]
+        high = np.searchsorted(ladder, top, side="right")
+        low = np.searchsorted(ladder, top - np.maximum(unused, 0.0) / multipliers[axis])
+        lengths = np.where(unused > 0, np.maximum(high - low, 0), 0)
+        fit = max(1, int(np.searchsorted(np.cumsum(lengths), PAIRS, side="right")))
+        at += fit
+        lengths, low, some = lengths[:fit], low[:fit], some[:fit]
+        total = int(lengths.sum())
+        if not total:
+            continue
+        looked += total
+        left = np.repeat(np.arange(len(some)), lengths)
+        start = np.cumsum(lengths) - lengths
+        right = order[np.arange(total) + np.repeat(low - start, lengths)]
+        left = some[left]
+        loss = first.loss[left] + second.loss[right]
+        better = np.flatnonzero(loss < best)
+        left, right = left[better], right[better]
+        fits = np.ones(len(left), dtype=np.bool_)
+        for own, other, most in zip(first.cost, second.cost, room, strict=True):
+            fits &= own[left] + other[right] <= most
+        if fits.any():
+            kept = np.flatnonzero(fits)
+            chosen = kept[int(loss[better[kept]].argmin())]
+            best = float(loss[better[chosen]])
+            pair = int(left[chosen]), int(right[chosen])
+    return pair
