@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+from mapc.models import KINDS
+
 
 def sorts(document):
     names = [one["$ref"].rpartition("/")[2] for one in document["oneOf"]]
@@ -18,7 +20,7 @@ def references(value):
 @pytest.mark.parametrize(("what", "holds"), [("instance", "mapc/instance"), ("plan", "mapc/plan")])
 def test_one_sort(run, what, holds):
     document = json.loads(run("schema", what).stdout)
-    assert len(document["oneOf"]) == 2  # one for each family
+    assert len(document["oneOf"]) == len(KINDS)
     assert all(holds in sort for sort in sorts(document))
     assert set(references(document)) == set(document["$defs"])
 
@@ -26,6 +28,6 @@ def test_one_sort(run, what, holds):
 def test_both(run):
     whole = json.loads(run("schema").stdout)
     parts = [json.loads(run("schema", what).stdout) for what in ("instance", "plan")]
-    assert len(whole["oneOf"]) == 4
+    assert len(whole["oneOf"]) == 2 * len(KINDS)
     assert set(whole["$defs"]) == set(parts[0]["$defs"]) | set(parts[1]["$defs"])
     assert "MemoryPlanFile" not in parts[0]["$defs"]

@@ -10,7 +10,6 @@ from mapc.graph.operators import BoolArray, IntArray
 from mapc.models.base import Verdict
 from mapc.models.bits.plan import BitsPlan
 from mapc.models.bits.problem import MAX, BitsProblem
-from mapc.solvers.base import Number
 
 MAX_LINES = 20
 """Violations of one kind that are spelled out; the rest is counted."""
@@ -94,7 +93,7 @@ def _over(problem: BitsProblem, used: list[int]) -> list[str]:
     ]
 
 
-def _objective(problem: BitsProblem, option: IntArray) -> tuple[Number, int]:
+def _objective(problem: BitsProblem, option: IntArray) -> tuple[float, int]:
     """Return the objective and the number of edges whose formats differ."""
     step = problem.quantum
     chosen = problem.format_of[option]
