@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mapc.api import check, lower, read, solve, write
+    from mapc.api import check, export, generate, lower, read, solve, with_budgets, write
     from mapc.errors import (
         CheckError,
         InfeasibleError,
@@ -40,14 +40,26 @@ __all__ = [
     "UsageError",
     "__version__",
     "check",
+    "export",
+    "generate",
     "lower",
     "read",
     "solve",
+    "with_budgets",
     "write",
 ]
 
 _HOMES = {
-    "mapc.api": ("check", "lower", "read", "solve", "write"),
+    "mapc.api": (
+        "check",
+        "export",
+        "generate",
+        "lower",
+        "read",
+        "solve",
+        "with_budgets",
+        "write",
+    ),
     "mapc.solvers.base": ("Event", "Status"),
     "mapc.solvers.result": ("Result",),
     "mapc.errors": tuple(name for name in __all__ if name.endswith("Error")),

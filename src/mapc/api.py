@@ -1,18 +1,27 @@
-"""The five verbs: read, solve, check, write, lower. They serve every family."""
+"""The five verbs: read, solve, check, write, lower. They serve every family.
+
+Beside them stand `generate` and `export`: what ``read`` and ``write`` are for files of mapc, they
+are for seeded instances and for the files of runtimes. `with_budgets` sets what ``read`` takes as
+``budgets`` on a problem that is there already.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from os import PathLike, fspath
-from typing import Any
+from typing import Any, cast
 
-from mapc.errors import UsageError
+from mapc.errors import CheckError, UsageError
 from mapc.models import family_of
+from mapc.options import check_options
 from mapc.program.model import Program
 from mapc.solvers.base import OnEvent, Solution
 from mapc.solvers.result import Result
 
 Path = str | PathLike[str]
+BUDGETED = ("bits",)
+"""Families with budgets: ``mapc.models.<kind>.budgets`` has ``apply_budgets(problem, texts)``."""
 
 
 def read(
@@ -24,8 +33,15 @@ def read(
     weights: bool = False,
     alignment: int | None = None,
     dims: Mapping[str, int] | None = None,
+    budgets: Sequence[str] | None = None,
+    importer: str | None = None,
+    **options: Any,
 ) -> Any:
     """Read a problem: an ONNX model, an operator graph, buffer lifetimes or an instance file.
+
+    With an ``importer`` the file is what that importer takes, such as a table of sensitivities::
+
+        mapc.read("inputs.json", importer="hawq", model="resnet50", budgets=["size=0.25"])
 
     Parameters
     ----------
@@ -43,6 +59,12 @@ def read(
         Bytes to which addresses and sizes are rounded.
     dims : mapping, optional
         Values of symbolic dimensions (ONNX), e.g. ``{"batch": 1}``.
+    budgets : sequence of str, optional
+        Most that resources may cost (bits), e.g. ``["size=4.5bpw", "latency=0.8x"]``.
+    importer : str, optional
+        A key of `mapc.instances.importers.IMPORTERS`.
+    **options
+        What the importer takes.
 
     Raises
     ------
@@ -53,12 +75,71 @@ def read(
     """
     from mapc import instances
 
-    problem = instances.read(
-        fspath(path), dtype=dtype, fuse=fuse, weights=weights, alignment=alignment, dims=dims
-    )
-    if scratchpad is None:
-        return problem
-    return family_of(problem).with_capacity(problem, scratchpad)
+    reading = {"dtype": dtype, "fuse": fuse, "weights": weights, "alignment": alignment}
+    if importer is not None:
+        given = {name: value for name, value in {**reading, "dims": dims}.items() if value}
+        problem = _import(importer, fspath(path), {**given, **options})
+    elif options:
+        raise UsageError(f"option {next(iter(options))!r}: unknown without an importer")
+    else:
+        problem = instances.read(
+            fspath(path), dtype=dtype, fuse=fuse, weights=weights, alignment=alignment, dims=dims
+        )
+    if scratchpad is not None:
+        problem = family_of(problem).with_capacity(problem, scratchpad)
+    return problem if budgets is None else with_budgets(problem, budgets)
+
+
+def _import(name: str, path: str, options: Mapping[str, Any]) -> Any:
+    from mapc.instances.importers import IMPORTERS
+
+    if name not in IMPORTERS:
+        raise UsageError(f"importer {name!r}: unknown; expected {', '.join(IMPORTERS)}")
+    check_options(IMPORTERS[name].options, options, f"importer {name}")
+    return IMPORTERS[name].function(path, **options)
+
+
+def generate(kind: str, **options: Any) -> Any:
+    """Return a random problem; equal options give equal problems.
+
+    Parameters
+    ----------
+    kind : str
+        A key of `mapc.instances.generators.GENERATORS`, e.g. ``"bits"``.
+    **options
+        What the generator takes, e.g. ``groups=44_000, seed=0``.
+
+    Raises
+    ------
+    UsageError
+        For an option that is unknown, missing, or out of range.
+    """
+    from mapc.instances.generators import generator
+
+    return generator(kind)(**options)
+
+
+def with_budgets(problem: Any, budgets: Sequence[str]) -> Any:
+    """Return a problem under other budgets; those that are not named stay as they are.
+
+    Parameters
+    ----------
+    problem : problem of a family with budgets
+    budgets : sequence of str
+        ``RESOURCE=AMOUNT``, e.g. ``"size=4.5bpw"``, ``"size=100MiB"``, ``"latency=0.8x"``.
+
+    Raises
+    ------
+    UsageError
+        For a family without budgets, a resource the problem has not, or an amount that is none.
+    """
+    kind = family_of(problem).kind
+    if kind not in BUDGETED:
+        raise UsageError(
+            f"budgets do not apply to a {kind} problem; expected a problem of {', '.join(BUDGETED)}"
+        )
+    module = import_module(f"mapc.models.{kind}.budgets")
+    return module.apply_budgets(problem, list(budgets))
 
 
 def solve(
@@ -127,6 +208,45 @@ def solve(
 def check(problem: Any, plan: Any) -> list[str]:
     """Replay a plan; return the rules it breaks, one line each, or an empty list."""
     return list(family_of(problem).verify(problem, plan).violations)
+
+
+def export(problem: Any, plan: Any, to: str, **options: Any) -> str | bytes:
+    """Return a plan as the file that a runtime loads.
+
+    Parameters
+    ----------
+    problem, plan : of one family
+    to : str
+        A key of `mapc.deploy.EXPORTERS`, e.g. ``"llamacpp"``.
+    **options
+        What the exporter takes.
+
+    Returns
+    -------
+    str or bytes
+        What belongs in the file.
+
+    Raises
+    ------
+    CheckError
+        If the plan breaks a rule.
+    UsageError
+        For a runtime that is unknown or takes no such plans, and for options and formats that it
+        does not take.
+    """
+    from mapc.deploy import EXPORTERS
+
+    kind = family_of(problem).kind
+    if to not in EXPORTERS or EXPORTERS[to].kind != kind:
+        right = ", ".join(name for name, one in EXPORTERS.items() if one.kind == kind)
+        what = "unknown" if to not in EXPORTERS else f"takes no {kind} plans"
+        raise UsageError(f"runtime {to!r}: {what}; expected {right or f'none: {kind} has none'}")
+    violations = check(problem, plan)
+    if violations:
+        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+        raise CheckError(f"not exported, the plan breaks a rule: {violations[0]}{more}")
+    check_options(EXPORTERS[to].options, options, f"exporter {to}")
+    return cast("str | bytes", EXPORTERS[to].function(problem, plan, **options))
 
 
 def lower(

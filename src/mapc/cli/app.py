@@ -25,6 +25,8 @@ COMMANDS = {
     "solve": "mapc.cli.solve:solve",
     "check": "mapc.cli.check:check",
     "import": "mapc.cli.import_:import_",
+    "generate": "mapc.cli.generate:generate",
+    "export": "mapc.cli.export:export",
     "show": "mapc.cli.show:show",
     "lower": "mapc.cli.lower:lower",
     "solvers": "mapc.cli.solvers:solvers",

@@ -11,6 +11,9 @@ from mapc.units import format_bytes
 if TYPE_CHECKING:
     from mapc.solvers.result import Result
 
+Rows = list[tuple[str, str]]
+"""Labels and values."""
+
 _LABELS = {
     "compulsory": "compulsory traffic",
     "spilled": "spill writes",
@@ -27,13 +30,13 @@ _FIRST = ("compulsory", "spilled", "reloaded")
 """Figures that belong right below the objective, by stem."""
 
 
-def result_rows(result: Result) -> list[tuple[str, str]]:
+def result_rows(result: Result) -> Rows:
     """Return what a person wants to know about a result, most important first."""
     rows = [("status", _status(result))]
     if result.objective is not None:
         rows.append(("objective", result.phrase(result.objective)))
     facts = fact_rows(result.facts)
-    first = [_label(stem) for stem in _FIRST]
+    first = [label(stem) for stem in _FIRST]
     rows += [row for row in facts if row[0] in first]
     if result.bound is not None:
         by = f", by {result.bound_method}" if result.bound_method else ""
@@ -63,14 +66,18 @@ def brief(phrase: str) -> str:
 
 
 def percent(gap: float) -> str:
-    """Return a relative gap as a percentage that is ``0 %`` only where it is zero."""
+    """Return a relative gap as a percentage that is ``0 %`` only where it is zero.
+
+    >>> percent(0.5), percent(3.2e-8)
+    ('50.00 %', '3.2e-06 %')
+    """
     if gap == 0:
         return "0 %"
     text = f"{100 * gap:.2f}"
-    return "< 0.01 %" if float(text) == 0 else f"{text} %"
+    return f"{100 * gap:.1e} %" if float(text) == 0 else f"{text} %"
 
 
-def fact_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+def fact_rows(facts: Mapping[str, Any]) -> Rows:
     """Return labels and values of family figures.
 
     ``x_bytes`` are sizes; ``x_lower_bytes`` and ``x_upper_bytes`` are one bracket; ``x_note`` is a
@@ -84,13 +91,13 @@ def fact_rows(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
             continue
         if key.endswith("_lower_bytes") and f"{_cut(key)}_upper_bytes" in facts:
             upper = facts[f"{_cut(key)}_upper_bytes"]
-            rows.append((_label(_cut(key)), _bracket(value, upper)))
+            rows.append((label(_cut(key)), _bracket(value, upper)))
         elif key.endswith("_bytes"):
             stem = key.removesuffix("_bytes")
             note = facts.get(f"{stem}_note")
-            rows.append((_label(stem), size(value) + (f" ({note})" if note else "")))
+            rows.append((label(stem), size(value) + (f" ({note})" if note else "")))
         else:
-            rows.append((_label(key), f"{value[:16]}..." if key == "sha256" else _plain(value)))
+            rows.append((label(key), f"{value[:16]}..." if key == "sha256" else plain(value)))
     return rows
 
 
@@ -110,11 +117,13 @@ def _cut(key: str) -> str:
     return key.removesuffix("_lower_bytes").removesuffix("_upper_bytes")
 
 
-def _label(stem: str) -> str:
+def label(stem: str) -> str:
+    """Return how a table calls a figure."""
     return _LABELS.get(stem, stem.replace("_", " "))
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
+    """Return a value in words: numbers grouped by thousands, lists and mappings in one line."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
@@ -122,5 +131,7 @@ def _plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.4g}"
     if isinstance(value, list | tuple):
-        return ", ".join(_plain(item) for item in value)
+        return ", ".join(plain(item) for item in value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {plain(item)}" for key, item in value.items())
     return str(value)

@@ -6,44 +6,68 @@ from typing import Any
 
 import click
 
-from mapc.cli.describe import fact_rows
-from mapc.cli.output import print_json, print_table
-from mapc.cli.reading import FILE_HELP, json_option, read_problem, reading_options
-from mapc.cli.show import figures
-from mapc.cli.target import check_target
-from mapc.errors import UsageError
-from mapc.files import STREAM
+from mapc.cli.declared import flag, given
+from mapc.cli.reading import FILE_HELP, budget_option, json_option, read_problem, reading_options
+from mapc.cli.registries import importers
+from mapc.cli.target import check_instance_target
+from mapc.cli.writing import output_option, write_instance
 
 
-@click.command("import", epilog=FILE_HELP)
+class Import(click.Command):
+    """Reads any file, or what one importer makes of it: ``import [IMPORTER] FILE``."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Hand over to the importer that is named first."""
+        if args and not args[0].startswith("-"):
+            known = importers()
+            if args[0] in known:
+                chosen = command_of(args[0], known[args[0]])
+                name = f"{info_name} {args[0]}"
+                return chosen.make_context(name, args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the importers below the options."""
+        super().format_options(ctx, formatter)
+        listing = [(name, one.summary) for name, one in importers().items()]
+        if not listing:
+            return
+        with formatter.section("Importers (mapc import IMPORTER --help for their options)"):
+            formatter.write_dl(listing)
+
+
+def command_of(name: str, importer: Any) -> click.Command:
+    """Return the command that runs an importer."""
+
+    def run(file: str, output: str, as_json: bool, **options: Any) -> None:
+        check_instance_target(output, as_json, source=file)
+        problem = read_problem(file, {"importer": name, **given(options)})
+        write_instance(problem, output, as_json)
+
+    command = json_option(output_option(budget_option(click.command(name)(run))))
+    command.help = importer.summary
+    file = click.Argument(["file"])
+    command.params = [file, *map(flag, importer.options), *command.params]
+    return command
+
+
+@click.command(
+    "import",
+    cls=Import,
+    options_metavar="[IMPORTER] [OPTIONS]",
+    epilog=f"{FILE_HELP} A file that is called like an importer: ./hawq.",
+)
 @click.argument("file")
 @reading_options
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    metavar="INSTANCE",
-    help="The .json file to write, or - for standard output.",
-)
+@output_option
 @json_option
 def import_(file: str, output: str, as_json: bool, **reading: Any) -> None:
     """Write FILE as an instance file."""
-    if output == STREAM and as_json:
-        raise UsageError("--json and -o -: standard output holds one of them; give a file name")
-    if output != STREAM:
-        check_target(output, (".json",), source=file)
-    problem = read_problem(file, reading)
-    _write(problem, output)
-    if output == STREAM:
-        return
-    found = {**figures(problem, details=False), "output": output}
-    if as_json:
-        print_json(found)
-    else:
-        print_table(fact_rows(found))
-
-
-def _write(problem: Any, output: str) -> None:
-    from mapc import api
-
-    api.write(problem, output)
+    check_instance_target(output, as_json, source=file)
+    write_instance(read_problem(file, reading), output, as_json)

@@ -30,6 +30,31 @@ def _parse_dims(
     return dims or None
 
 
+def _parse_budgets(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> list[str] | None:
+    """Return the budgets, or None where there are none; what they say depends on the problem."""
+    for value in values:
+        if not all(part.strip() for part in value.partition("=")):
+            raise click.BadParameter(f"{value!r}: expected RESOURCE=AMOUNT, e.g. size=4.5bpw")
+    return list(values) or None
+
+
+_BUDGET = click.option(
+    "--budget",
+    "budgets",
+    multiple=True,
+    metavar="RESOURCE=AMOUNT",
+    callback=_parse_budgets,
+    help="Most a resource may cost, e.g. size=4.5bpw, size=100MiB, latency=0.8x. Repeatable.",
+)
+
+
+def budget_option(command: Command) -> Command:
+    """Add ``--budget``; the command receives it as ``budgets``, a list or None."""
+    return _BUDGET(command)
+
+
 _OPTIONS = (
     click.option(
         "--scratchpad",
@@ -62,6 +87,7 @@ _OPTIONS = (
         callback=_parse_dims,
         help="Size of a symbolic dimension (ONNX), e.g. batch=1. Repeatable.",
     ),
+    _BUDGET,
 )
 
 

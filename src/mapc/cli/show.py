@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mapc.cli.describe import fact_rows
+from mapc.cli.families import fact_rows
 from mapc.cli.output import print_json, print_table
 from mapc.cli.reading import FILE_HELP, json_option, read_problem, reading_options
 

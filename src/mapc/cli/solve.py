@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mapc.cli.describe import percent, result_rows
+from mapc.cli.describe import percent
+from mapc.cli.families import result_keys, result_rows
 from mapc.cli.outcome import OutcomeError, interrupted
 from mapc.cli.output import print_json, print_table
 from mapc.cli.progress import Progress
@@ -80,9 +81,9 @@ def solve(
         except MapcError as error:  # the result is worth printing all the same
             failure = error
     if as_json:
-        print_json({**result.to_dict(), "output": written})
+        print_json({**result.to_dict(), **result_keys(problem, result), "output": written})
     elif result.plan is not None:
-        print_table(result_rows(result) + ([("written", written)] if written else []))
+        print_table(result_rows(problem, result) + ([("written", written)] if written else []))
     if failure is not None:
         raise failure
 

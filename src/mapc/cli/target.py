@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 
 from mapc.errors import UsageError
+from mapc.files import STREAM
 
 
 def check_target(path: str | None, suffixes: Sequence[str], source: str = "") -> None:
@@ -16,7 +17,7 @@ def check_target(path: str | None, suffixes: Sequence[str], source: str = "") ->
     path : str or None
         None: nothing will be written.
     suffixes : sequence of str
-        Endings that say how to write it.
+        Endings that say how to write it; empty where any will do.
     source : str
         The file read from.
 
@@ -26,7 +27,7 @@ def check_target(path: str | None, suffixes: Sequence[str], source: str = "") ->
     """
     if path is None:
         return
-    if not path.lower().endswith(tuple(suffixes)):
+    if suffixes and not path.lower().endswith(tuple(suffixes)):
         raise UsageError(f"{path}: unknown kind of file; expected {' or '.join(suffixes)}")
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
@@ -42,3 +43,16 @@ def check_target(path: str | None, suffixes: Sequence[str], source: str = "") ->
     # the new file is built beside the old one, so the folder counts as well
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"{path}: cannot be written: no permission to write in {folder}")
+
+
+def check_instance_target(output: str, as_json: bool, source: str = "") -> None:
+    """Refuse a place for an instance that could not be written, or that ``--json`` needs itself.
+
+    Raises
+    ------
+    UsageError
+    """
+    if output == STREAM and as_json:
+        raise UsageError("--json and -o -: standard output holds one of them; give a file name")
+    if output != STREAM:
+        check_target(output, (".json",), source=source)

@@ -1,0 +1,39 @@
+"""How results and problems of each family are put in words; most need nothing of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from mapc.cli import describe
+from mapc.cli.describe import Rows
+
+if TYPE_CHECKING:
+    from mapc.solvers.result import Result
+
+_OWN = {"bits": "mapc.cli.bits"}
+"""Modules with ``result_rows``, ``result_keys`` and ``fact_rows``."""
+
+
+def _own(kind: str) -> ModuleType | None:
+    return import_module(_OWN[kind]) if kind in _OWN else None
+
+
+def result_rows(problem: Any, result: Result) -> Rows:
+    """Return the rows of a result for people."""
+    own = _own(result.kind)
+    return describe.result_rows(result) if own is None else own.result_rows(problem, result)
+
+
+def result_keys(problem: Any, result: Result) -> dict[str, Any]:
+    """Return what ``--json`` prints beside the keys every result has."""
+    own = _own(result.kind)
+    return {} if own is None else own.result_keys(problem, result)
+
+
+def fact_rows(facts: Mapping[str, Any]) -> Rows:
+    """Return the rows of the figures of a problem, whose ``kind`` is one of them."""
+    own = _own(facts["kind"])
+    return describe.fact_rows(facts) if own is None else own.fact_rows(facts)
