@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from os import PathLike, fspath
-from typing import Any, cast
+from typing import Any
 
 from mapc.errors import CheckError, UsageError
 from mapc.models import family_of
-from mapc.options import check_options
 from mapc.program.model import Program
 from mapc.solvers.base import OnEvent, Solution
 from mapc.solvers.result import Result
@@ -95,8 +94,7 @@ def _import(name: str, path: str, options: Mapping[str, Any]) -> Any:
 
     if name not in IMPORTERS:
         raise UsageError(f"importer {name!r}: unknown; expected {', '.join(IMPORTERS)}")
-    check_options(IMPORTERS[name].options, options, f"importer {name}")
-    return IMPORTERS[name].function(path, **options)
+    return IMPORTERS[name](path, **options)
 
 
 def generate(kind: str, **options: Any) -> Any:
@@ -210,7 +208,7 @@ def check(problem: Any, plan: Any) -> list[str]:
     return list(family_of(problem).verify(problem, plan).violations)
 
 
-def export(problem: Any, plan: Any, to: str, **options: Any) -> str | bytes:
+def export(problem: Any, plan: Any, to: str, **options: Any) -> str:
     """Return a plan as the file that a runtime loads.
 
     Parameters
@@ -223,7 +221,7 @@ def export(problem: Any, plan: Any, to: str, **options: Any) -> str | bytes:
 
     Returns
     -------
-    str or bytes
+    str
         What belongs in the file.
 
     Raises
@@ -245,8 +243,7 @@ def export(problem: Any, plan: Any, to: str, **options: Any) -> str | bytes:
     if violations:
         more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
         raise CheckError(f"not exported, the plan breaks a rule: {violations[0]}{more}")
-    check_options(EXPORTERS[to].options, options, f"exporter {to}")
-    return cast("str | bytes", EXPORTERS[to].function(problem, plan, **options))
+    return EXPORTERS[to](problem, plan, **options)
 
 
 def lower(

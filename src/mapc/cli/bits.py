@@ -93,6 +93,13 @@ def _budget_use(problem: BitsProblem, facts: Mapping[str, Any]) -> Rows:
     return rows
 
 
+def limit_words(problem: BitsProblem, facts: Mapping[str, Any]) -> list[str]:
+    """Return how far a plan uses each resource."""
+    if "cost" not in facts:
+        return []
+    return [f"{name} {text}" for name, text in _budget_use(problem, facts)]
+
+
 def weights_per_format(problem: BitsProblem, option: Any) -> dict[str, int]:
     """Return how many weights have each format that is used.
 

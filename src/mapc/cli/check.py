@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import click
 
 from mapc.cli.describe import size
+from mapc.cli.families import limit_words
 from mapc.cli.output import one_line, print_json, say
 from mapc.cli.reading import json_option, read_problem, reading_options
 from mapc.errors import CheckError, UsageError
@@ -85,7 +86,7 @@ def examine(plan_file: str, instance_file: str | None, options: Mapping[str, Any
     options : mapping
         Reading options; those that are None default to what the plan file recorded.
     """
-    from mapc import instances
+    from mapc import api, instances
     from mapc.models import family_of
 
     embedded, plan, info = instances.read_plan(plan_file)
@@ -97,7 +98,10 @@ def examine(plan_file: str, instance_file: str | None, options: Mapping[str, Any
         target = family.with_capacity(target, options["scratchpad"])
     if options["alignment"] is not None:
         target = replace(target, alignment=options["alignment"])
+    if options["budgets"] is not None:
+        target = api.with_budgets(target, options["budgets"])
     claimed, target = _settle(embedded, target, options)
+    claimed, target = _settle_budgets(claimed, target, options["budgets"] or ())
     sha256 = instances.content_hash(target)
     if type(claimed) is not type(target) or instances.content_hash(claimed) != sha256:
         difference = _difference(claimed, target)
@@ -107,13 +111,20 @@ def examine(plan_file: str, instance_file: str | None, options: Mapping[str, Any
     if instances.content_hash(embedded) == sha256 and not problems:
         problems += _contradictions(info.result, verdict.objective)
     words = "" if verdict.objective is None else family.phrase(verdict.objective)
-    capacity = getattr(target, "capacity", None)
-    if capacity is not None:
-        words += f", capacity {size(capacity)}"
-    facts = {"capacity_bytes": capacity, **verdict.facts}
+    facts = dict(verdict.facts)
+    if hasattr(target, "capacity"):
+        facts = {"capacity_bytes": target.capacity, **facts}
+    words += "".join(f", {text}" for text in _limits(target, facts))
     return Findings(
         family.kind, sha256, tuple(problems), verdict.objective, words, facts, info.result
     )
+
+
+def _limits(problem: Any, facts: Mapping[str, Any]) -> list[str]:
+    """Return what the plan had to stay within, in words."""
+    capacity = getattr(problem, "capacity", None)
+    found = [] if capacity is None else [f"capacity {size(capacity)}"]
+    return found + limit_words(problem, facts)
 
 
 def _refuse_reading(options: Mapping[str, Any]) -> None:
@@ -164,6 +175,25 @@ def _settle(claimed: Any, target: Any, options: Mapping[str, Any]) -> tuple[Any,
     return claimed, target
 
 
+def _settle_budgets(claimed: Any, target: Any, given: Sequence[str]) -> tuple[Any, Any]:
+    """Do the same for budgets, which are one to each resource."""
+    if not _same_resources(claimed, target):
+        return claimed, target
+    named = {text.partition("=")[0].strip() for text in given}
+    made, asked = list(claimed.budget), list(target.budget)
+    for at, name in enumerate(target.resources):
+        if name in named or made[at] is None:
+            made[at] = asked[at]
+        elif asked[at] is None:
+            asked[at] = made[at]
+    return claimed.with_budget(made), target.with_budget(asked)
+
+
+def _same_resources(one: Any, other: Any) -> bool:
+    resources = getattr(one, "resources", None)
+    return resources is not None and resources == getattr(other, "resources", None)
+
+
 def _difference(claimed: Any, target: Any) -> str:
     """Say in which way a plan was made for another instance."""
     from mapc import instances
@@ -176,6 +206,13 @@ def _difference(claimed: Any, target: Any) -> str:
                 f"another instance: the plan was made for {name} {made}, the instance has {asked}; "
                 f"give {option} {made} to check it as it was made"
             )
+    if _same_resources(claimed, target):
+        for name, made, asked in zip(target.resources, claimed.budget, target.budget, strict=True):
+            if made != asked:
+                return (
+                    f"another instance: the plan was made for {name}={made}, the instance has "
+                    f"{name}={asked}; give --budget {name}={made} to check it as it was made"
+                )
     hashes = [instances.content_hash(problem)[:12] for problem in (claimed, target)]
     return f"another instance: the plan was made for {hashes[0]}, this is {hashes[1]} (SHA-256)"
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mapc.solvers.result import Result
 
 _OWN = {"bits": "mapc.cli.bits"}
-"""Modules with ``result_rows``, ``result_keys`` and ``fact_rows``."""
+"""Modules with ``result_rows``, ``result_keys``, ``limit_words`` and ``fact_rows``."""
 
 
 def _own(kind: str) -> ModuleType | None:
@@ -31,6 +31,21 @@ def result_keys(problem: Any, result: Result) -> dict[str, Any]:
     """Return what ``--json`` prints beside the keys every result has."""
     own = _own(result.kind)
     return {} if own is None else own.result_keys(problem, result)
+
+
+def limit_words(problem: Any, facts: Mapping[str, Any]) -> list[str]:
+    """Return how far a plan uses each limit of the problem, e.g. ``size 3 MiB of 4 MiB``.
+
+    ``facts`` are the verifier's; they may lack what could not be told.
+    """
+    own = _own(_kind(problem))
+    return [] if own is None else list(own.limit_words(problem, facts))
+
+
+def _kind(problem: Any) -> str:
+    from mapc.models import family_of
+
+    return family_of(problem).kind
 
 
 def fact_rows(facts: Mapping[str, Any]) -> Rows:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mapc.cli.declared import flag, given
 from mapc.cli.reading import FILE_HELP, budget_option, json_option, read_problem, reading_options
-from mapc.cli.registries import importers
 from mapc.cli.target import check_instance_target
 from mapc.cli.writing import output_option, write_instance
+
+if TYPE_CHECKING:
+    from mapc.instances.importers.importer import Importer
+    from mapc.options import Option
 
 
 class Import(click.Command):
@@ -25,9 +29,9 @@ class Import(click.Command):
     ) -> click.Context:
         """Hand over to the importer that is named first."""
         if args and not args[0].startswith("-"):
-            known = importers()
+            known = _importers()
             if args[0] in known:
-                chosen = command_of(args[0], known[args[0]])
+                chosen = command_of(known[args[0]])
                 name = f"{info_name} {args[0]}"
                 return chosen.make_context(name, args[1:], parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
@@ -35,26 +39,51 @@ class Import(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the importers below the options."""
         super().format_options(ctx, formatter)
-        listing = [(name, one.summary) for name, one in importers().items()]
+        listing = [(name, one.summary) for name, one in _importers().items()]
         if not listing:
             return
         with formatter.section("Importers (mapc import IMPORTER --help for their options)"):
             formatter.write_dl(listing)
 
 
-def command_of(name: str, importer: Any) -> click.Command:
+def _importers() -> Mapping[str, Importer]:
+    from mapc.instances import importers
+
+    return getattr(importers, "IMPORTERS", {})
+
+
+def command_of(importer: Importer) -> click.Command:
     """Return the command that runs an importer."""
 
     def run(file: str, output: str, as_json: bool, **options: Any) -> None:
         check_instance_target(output, as_json, source=file)
-        problem = read_problem(file, {"importer": name, **given(options)})
+        problem = read_problem(file, {"importer": importer.name, **given(options)})
         write_instance(problem, output, as_json)
 
-    command = json_option(output_option(budget_option(click.command(name)(run))))
+    command = json_option(output_option(budget_option(click.command(importer.name)(run))))
     command.help = importer.summary
     file = click.Argument(["file"])
-    command.params = [file, *map(flag, importer.options), *command.params]
+    command.params = [
+        file,
+        *(flag(declared(option)) for option in importer.options),
+        *command.params,
+    ]
     return command
+
+
+def declared(option: Any) -> Option:
+    """Return an importer's option as other commands declare theirs."""
+    from mapc.instances.importers import importer
+    from mapc.options import Option
+
+    return Option(
+        option.name,
+        option.help,
+        int if option.kind == importer.NUMBER else str,
+        choices=option.choices,
+        many=option.kind == importer.LIST,
+        required=option.required,
+    )
 
 
 @click.command(

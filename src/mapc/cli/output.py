@@ -45,9 +45,9 @@ def say(text: str, *, err: bool = False, nl: bool = True) -> None:
         # color=True: what steers the terminal here is meant; foreign text went through one_line
         click.echo(text, err=err, nl=nl, color=True)
     except BrokenPipeError:
-        _silence(sys.stderr if err else sys.stdout)
+        silence(sys.stderr if err else sys.stdout)
     except OSError as error:
-        _silence(sys.stderr if err else sys.stdout)
+        silence(sys.stderr if err else sys.stdout)
         if not err:
             raise UsageError(f"standard output: cannot be written: {error.strerror}") from None
 
@@ -59,10 +59,10 @@ def finish() -> None:
             try:
                 stream.flush()
             except OSError:
-                _silence(stream)
+                silence(stream)
 
 
-def _silence(stream: TextIO) -> None:
+def silence(stream: TextIO) -> None:
     """Send the rest of a stream nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
