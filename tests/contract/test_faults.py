@@ -2,32 +2,19 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 import mapc
-from mapc.graph import OperatorGraph, Ragged
 from mapc.models.memory.problem import MemoryProblem
 from mapc.models.memory.verify import verify
 from mapc.solvers.base import Event, Status
+from oracles.memory_cases import chain_with_skip
 
 
 @pytest.fixture
 def problem() -> MemoryProblem:
     """A chain with a skip: 10 extra bytes, of which only a solver can prove more than 2."""
-    graph = OperatorGraph(
-        name="chain",
-        operator_names=("o0", "o1", "o2", "o3"),
-        operator_kinds=("any",) * 4,
-        workspace=np.zeros(4, dtype=np.int64),
-        inputs=Ragged.of([[], [0], [1], [2, 0]]),
-        outputs=Ragged.of([[0], [1], [2], [3]]),
-        tensor_names=("t0", "t1", "t2", "t3"),
-        tensor_bytes=np.array([5, 2, 3, 1]),
-        is_output=np.array([False, False, False, True]),
-        is_constant=np.zeros(4, dtype=np.bool_),
-    )
-    return MemoryProblem(graph, capacity=9)
+    return chain_with_skip(capacity=9)
 
 
 def assert_fallback(problem: MemoryProblem, result: mapc.Result, says: str) -> None:

@@ -18,6 +18,7 @@ from mapc.program import Program
 from mapc.solvers import registry
 from mapc.solvers.base import Limits, Status
 from oracles.memory_bruteforce import Split, all_orders, brute_force, dijkstra, small_problems
+from oracles.memory_cases import chain_with_skip
 
 ONE_WORKER = Limits(workers=1)
 
@@ -96,27 +97,9 @@ def test_below_the_largest_working_set_nothing_is_feasible(problem: MemoryProble
 
 @pytest.mark.parametrize("formulation", ["gap", "cosma"])
 def test_lifted_plans_are_valid_at_the_claimed_cost(formulation: str) -> None:
-    problem = replace(_diamond(), capacity=9)
+    problem = chain_with_skip(capacity=9)
     program, lift = mapc.lower(problem, formulation)
     solution = registry.solve(program, "highs", limits=ONE_WORKER)
     plan = lift(solution)
     assert mapc.check(problem, plan) == []
     assert verify(problem, plan).objective == solution.objective == dijkstra(problem)
-
-
-def _diamond() -> MemoryProblem:
-    from mapc.graph import OperatorGraph, Ragged
-
-    graph = OperatorGraph(
-        name="diamond",
-        operator_names=("o0", "o1", "o2", "o3"),
-        operator_kinds=("any",) * 4,
-        workspace=np.zeros(4, dtype=np.int64),
-        inputs=Ragged.of([[], [0], [1], [2, 0]]),
-        outputs=Ragged.of([[0], [1], [2], [3]]),
-        tensor_names=("t0", "t1", "t2", "t3"),
-        tensor_bytes=np.array([5, 2, 3, 1]),
-        is_output=np.array([False, False, False, True]),
-        is_constant=np.zeros(4, dtype=np.bool_),
-    )
-    return MemoryProblem(graph)

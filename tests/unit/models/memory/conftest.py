@@ -1,25 +1,12 @@
 """Small problems with known answers."""
 
-import numpy as np
 import pytest
 
-from mapc.graph.operators import OperatorGraph, Ragged
 from mapc.models.memory.problem import MemoryProblem
+from oracles.memory_cases import chain_with_skip
 
 
 @pytest.fixture
 def chain() -> MemoryProblem:
-    """Four operators in a row; the first one's output (5 bytes) is read again by the last."""
-    graph = OperatorGraph(
-        name="chain",
-        operator_names=("o0", "o1", "o2", "o3"),
-        operator_kinds=("any",) * 4,
-        workspace=np.zeros(4, dtype=np.int64),
-        inputs=Ragged.of([[], [0], [1], [2, 0]]),
-        outputs=Ragged.of([[0], [1], [2], [3]]),
-        tensor_names=("t0", "t1", "t2", "t3"),
-        tensor_bytes=np.array([5, 2, 3, 1]),
-        is_output=np.array([False, False, False, True]),
-        is_constant=np.zeros(4, dtype=np.bool_),
-    )
-    return MemoryProblem(graph, capacity=20)
+    """Four operators in a row with a skip around the middle ones, and room for everything."""
+    return chain_with_skip(capacity=20)
