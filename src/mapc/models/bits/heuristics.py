@@ -4,8 +4,8 @@
 * ``greedy``: from the cheapest options, always the step to the next costlier one that saves most
   loss per cost, as sensitivity-sorting allocators do.
 * ``hull_greedy``: the same over the lower convex hull of each group, so that a poor next step
-  does not hide a good one behind it; within one step of optimal for one budget (Sinha and
-  Zoltners 1979).
+  does not hide a good one behind it; for one budget at most what one group can lose above the
+  optimum (Sinha and Zoltners 1979).
 
 Several budgets are turned into one price per option; see `prices`. Switch and pairwise losses are
 not looked at while choosing.
@@ -28,6 +28,7 @@ from mapc.models.bits.verify import verify
 
 Numbers = TypeVar("Numbers", IntArray, FloatArray)
 
+FIT_ROUNDS = 10
 PRICE_ROUNDS = 60
 REPAIR_MOVES = 400
 PRICE_BITS = 40
@@ -66,7 +67,7 @@ class Uniform:
 def uniform_table(problem: BitsProblem) -> tuple[Uniform, ...]:
     """Return what every format gives when all groups take it, cheapest format first.
 
-    Formats are ranked by their mean share of the costliest option of the group, in ``size``
+    Formats are ranked by what they cost beside the other formats of the same groups, in ``size``
     where there is such a resource, else in the first one with a budget, else in the first one; by
     falling loss without any. A group that cannot have the format takes its cheapest one ranked
     above, or its costliest when there is none.
@@ -102,20 +103,24 @@ def uniform_table(problem: BitsProblem) -> tuple[Uniform, ...]:
 
 
 def _ranking(problem: BitsProblem, merged: Reduced) -> IntArray:
-    """Return the formats, cheapest first."""
-    if problem.resources:
-        names, limited = problem.resources, problem.limited
-        at = int(limited[0]) if len(limited) else 0
-        at = names.index("size") if "size" in names else at
-        measure = merged.cost[at].astype(np.float64)
+    """Return the formats, cheapest first: the cost of an option is fitted as group times format."""
+    names, limited = problem.resources, problem.limited
+    if not names:
+        measure = -np.log1p(np.maximum(merged.quanta, 0))
     else:
-        measure = -merged.quanta.astype(np.float64)
-    top = np.maximum.reduceat(np.abs(measure), merged.start[:-1])[merged.group_of]
-    share = np.divide(measure, top, out=np.zeros_like(measure), where=top > 0)
-    count = np.bincount(merged.format_of, minlength=len(problem.formats))
-    total = np.bincount(merged.format_of, weights=share, minlength=len(problem.formats))
-    mean = np.divide(total, count, out=np.full(len(count), np.inf), where=count > 0)
-    return np.argsort(mean, kind="stable").astype(np.int64)
+        at = int(limited[0]) if len(limited) else 0
+        measure = np.log1p(merged.cost[names.index("size") if "size" in names else at])
+    width = len(problem.formats)
+    count = np.maximum(np.bincount(merged.format_of, minlength=width), 1)
+    lengths = np.diff(merged.start)
+    # means by turns solve the least squares; groups that have all formats need one
+    rate = np.zeros(width)
+    for _ in range(FIT_ROUNDS):
+        rest = measure - rate[merged.format_of]
+        group = np.add.reduceat(rest, merged.start[:-1]) / lengths
+        rest = measure - group[merged.group_of]
+        rate = np.bincount(merged.format_of, weights=rest, minlength=width) / count
+    return np.argsort(rate, kind="stable").astype(np.int64)
 
 
 def uniform(problem: BitsProblem) -> BitsPlan | None:
