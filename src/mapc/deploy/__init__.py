@@ -1,0 +1,191 @@
+"""Plans as the files that runtimes load.
+
+Every exporter is a pure function ``(problem, plan, **options) -> str``; a further one, of any
+family, is a further entry in `EXPORTERS`. What a runtime cannot do is refused by name, never
+rounded to something near.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from mapc.errors import UsageError
+from mapc.options import Option, check_options
+
+
+@dataclass(frozen=True)
+class Exporter:
+    """Writes plans of one family for one runtime.
+
+    Attributes
+    ----------
+    name : str
+        The runtime, as after ``--to``.
+    kind : str
+        The family whose plans it takes.
+    suffix : str
+        What its files usually end in.
+    target : str
+        ``module:function`` of what does the work, imported when it is called.
+    options : tuple of Option
+    summary : str
+        One line.
+    """
+
+    name: str
+    kind: str
+    suffix: str
+    target: str
+    options: tuple[Option, ...]
+    summary: str
+
+    def __call__(self, problem: Any, plan: Any, **options: Any) -> str:
+        """Return the text of the file; equal plans and options give equal texts.
+
+        Raises
+        ------
+        UsageError
+            For an option that is unknown or out of range, and for a plan that the runtime cannot
+            carry out: the message names group and format, and what would be right.
+        InstanceError
+            For a plan that does not belong to the problem.
+        """
+        check_options(self.options, options, f"exporter {self.name}")
+        return self.function(problem, plan, **options)
+
+    @property
+    def function(self) -> Callable[..., str]:
+        """``function(problem, plan, **options)``, pure; options are taken as they come."""
+        module, _, name = self.target.partition(":")
+        found: Callable[..., str] = getattr(import_module(module), name)
+        return found
+
+
+_NAMING = (
+    Option(
+        "rename",
+        "Rules PATTERN=>NAME, first match first: PATTERN is a regular expression for a whole name, "
+        r"NAME may use \1. Names without a rule stay.",
+        many=True,
+    ),
+    Option("separator", "Text between the modules in the name of a group that stands for several."),
+)
+_ACTIVATIONS = Option(
+    "activations",
+    "none: weights only. native: activations too, as the runtime's own preset of each format.",
+    default="none",
+    choices=("none", "native"),
+)
+
+
+_FORMS_OF_RECIPE = "recipe: YAML for load_recipe. json: the quantization config."
+_FORMS_OF_TYPES = "file: for --tensor-type-file. arguments: one word a line."
+_FORMS_OF_ONNX = "qdq: for quantize_static. nbits: for MatMulNBitsQuantizer."
+
+
+def _form(help: str, *choices: str) -> Option:
+    return Option("form", help, default=choices[0], choices=choices)
+
+
+def _bits(
+    name: str, suffix: str, target: str, options: tuple[Option, ...], summary: str
+) -> Exporter:
+    return Exporter(name, "bits", suffix, f"{__name__}.{target}", (*_NAMING, *options), summary)
+
+
+EXPORTERS: Mapping[str, Exporter] = {
+    exporter.name: exporter
+    for exporter in (
+        _bits(
+            "modelopt",
+            ".yaml",
+            "modelopt:export",
+            (
+                _ACTIVATIONS,
+                _form(_FORMS_OF_RECIPE, "recipe", "json"),
+                Option("algorithm", "Calibration algorithm.", default="max"),
+            ),
+            "NVIDIA Model Optimizer: quant_cfg as a PTQ recipe or as JSON.",
+        ),
+        _bits(
+            "compressed-tensors",
+            ".json",
+            "compressed_tensors:export_config",
+            (_ACTIVATIONS,),
+            "quantization_config of a checkpoint for vLLM and SGLang, by config groups.",
+        ),
+        _bits(
+            "llm-compressor",
+            ".yaml",
+            "compressed_tensors:export_recipe",
+            (_ACTIVATIONS,),
+            "LLM Compressor: a recipe with one QuantizationModifier.",
+        ),
+        _bits(
+            "autoround",
+            ".json",
+            "autoround:export",
+            (_ACTIVATIONS,),
+            "AutoRound: layer_config, module by module.",
+        ),
+        _bits(
+            "llamacpp",
+            ".txt",
+            "llamacpp:export",
+            (
+                Option(
+                    "names",
+                    "What groups are called: GGUF tensors, or Hugging Face modules to translate.",
+                    default="gguf",
+                    choices=("gguf", "hf"),
+                ),
+                _form(_FORMS_OF_TYPES, "file", "arguments"),
+            ),
+            "llama.cpp: tensor types for llama-quantize.",
+        ),
+        _bits(
+            "onnxruntime",
+            ".json",
+            "onnxruntime:export",
+            (
+                _form(_FORMS_OF_ONNX, "qdq", "nbits"),
+                Option("model", "The ONNX file: says channel axes, and which nodes read a weight."),
+                Option("axis", "Channel axis of all weights, instead of a model.", int),
+            ),
+            "ONNX Runtime: arguments of quantize_static or of MatMulNBitsQuantizer.",
+        ),
+        _bits(
+            "hawq",
+            ".json",
+            "hawq:export",
+            (
+                _form("json: one dictionary. python: for bit_config.py.", "json", "python"),
+                Option("name", "Name of the configuration, in Python.", default="mapc"),
+                Option("fixed", "Bits of what the plan does not decide.", int, 8),
+            ),
+            "HAWQ: bit_config, activations as wide as the layer that reads them.",
+        ),
+    )
+}
+"""By runtime; a further one is a further entry."""
+
+
+def exporter(name: str) -> Exporter:
+    """Return the exporter for a runtime.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    if name not in EXPORTERS:
+        raise UsageError(f"exporter {name!r}: unknown; expected {', '.join(EXPORTERS)}")
+    return EXPORTERS[name]
+
+
+def exporters_of(kind: str) -> tuple[Exporter, ...]:
+    """Return the exporters that take plans of a family."""
+    return tuple(found for found in EXPORTERS.values() if found.kind == kind)
