@@ -34,6 +34,12 @@ def quantity(value: float, unit: str) -> str:
     return f"{value:,} {unit}".rstrip()
 
 
+def share(used: int, budget: int) -> str:
+    """Return what part of a budget is used, rounded down: 100 % only where all of it is."""
+    hundredths = 10_000 * used // budget
+    return f"{hundredths // 100}.{hundredths % 100:02d} %"
+
+
 def _bare(text: str, unit: str) -> str:
     """Return an amount without a unit that is about to be said."""
     return text if unit in _PER_BYTE else text.removesuffix(unit).rstrip()
@@ -85,8 +91,8 @@ def _budget_use(problem: BitsProblem, facts: Mapping[str, Any]) -> Rows:
         if budget is None:
             text += " (no budget)"
         else:
-            share = f" ({100 * used / budget:.2f} %)" if budget else ""
-            text = f"{_bare(text, unit)} of {quantity(budget, unit)}{share}"
+            text = f"{_bare(text, unit)} of {quantity(budget, unit)}"
+            text += f" ({share(used, budget)})" if budget else ""
         if name == "size" and facts["bits_per_weight"] is not None:
             text += f", {facts['bits_per_weight']:.4g} bits per weight"
         rows.append((name, text))

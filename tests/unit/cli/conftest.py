@@ -24,6 +24,31 @@ NET = {
     ],
 }
 
+# All int4 takes 128 bits and loses 18. At 160 bits there is room for one of the first two at int8:
+# "up" saves 7, "gate" only 3, so 11 is the least loss; "down" at int8 would take 192.
+LAYERS = {
+    "schema": "mapc/instance",
+    "version": 1,
+    "kind": "bits",
+    "name": "layers",
+    "units": {"loss": "any additive"},
+    "provenance": {},
+    "problem": {
+        "formats": ["int4", "int8"],
+        "resources": {
+            "name": ["size", "latency"],
+            "unit": ["bits", "us"],
+            "budget": [160, None],
+        },
+        "groups": {"name": ["up", "gate", "down"], "weights": [8, 8, 16], "options": [2, 2, 2]},
+        "options": {
+            "format": [0, 1, 0, 1, 0, 1],
+            "loss": [8.0, 1.0, 4.0, 1.0, 6.0, 2.0],
+            "cost": [[32, 64, 32, 64, 64, 128], [3, 4, 3, 4, 5, 8]],
+        },
+    },
+}
+
 
 def wide_net(operators=120, seed=1):
     """Operators that read random earlier tensors: local search goes on for a long time."""
@@ -87,6 +112,13 @@ def net(tmp_path):
 def wide(tmp_path):
     path = tmp_path / "wide.json"
     path.write_text(json.dumps(wide_net()))
+    return path
+
+
+@pytest.fixture
+def layers(tmp_path):
+    path = tmp_path / "layers.json"
+    path.write_text(json.dumps(LAYERS))
     return path
 
 

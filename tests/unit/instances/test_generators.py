@@ -1,0 +1,35 @@
+import inspect
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+from mapc.errors import UsageError
+from mapc.instances.generators import GENERATORS, generator
+from mapc.models import family_of
+
+
+@pytest.mark.parametrize("kind", GENERATORS)
+def test_declared_options_are_those_of_the_function(kind):
+    module, _, name = GENERATORS[kind].function.partition(":")
+    parameters = inspect.signature(getattr(import_module(module), name)).parameters
+    assert [option.name for option in GENERATORS[kind].options] == list(parameters)
+    for option in GENERATORS[kind].options:
+        default = parameters[option.name].default
+        assert option.required == (default is inspect.Parameter.empty)
+        assert option.required or option.default == default
+
+
+def test_a_generator_makes_problems_of_its_kind():
+    first, second = (generator("bits")(groups=6, seed=3) for _ in range(2))
+    assert family_of(first).kind == "bits"
+    assert np.array_equal(first.loss, second.loss)
+
+
+def test_unknown_generators_and_options():
+    with pytest.raises(UsageError, match="generator 'x': unknown; expected bits"):
+        generator("x")
+    with pytest.raises(UsageError, match="option 'groups' is missing"):
+        generator("bits")()
+    with pytest.raises(UsageError, match="unknown option 'layers'"):
+        generator("bits")(groups=1, layers=2)
