@@ -25,7 +25,7 @@ _SHAPES = ((4096, 4096), (4096, 1024), (14336, 4096), (2048, 1408), (2048, 2048)
 _SIGMA, _NOISE = 2.0, 0.3
 """Standard deviations of the logarithms of sensitivity and of noise."""
 _BITS_PER_WEIGHT = Fraction(19, 4)
-_RESOURCES, X
+_RESOURCES, _UNITS = ("size", "bops", "latency"), ("bits", "bit operations", "ns")
 
 
 def generate(
