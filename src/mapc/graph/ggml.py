@@ -27,8 +27,8 @@ def _half(values: FloatArray) -> FloatArray:
 
 
 def _divide(values: FloatArray, by: FloatArray) -> FloatArray:
-    shape = np.broadcast_shapes(values.shape, by.shape)
-    return np.divide(values, by, out=np.zeros(shape), where=by != 0)
+    """Divide; where the scale is 0, any finite result will do: it is multiplied by 0 again."""
+    return values / np.where(by != 0, by, 1.0)
 
 
 def _extreme(blocks: FloatArray) -> FloatArray:

@@ -113,10 +113,10 @@ def round_rows(rows: FloatArray, format: Format, peak: float) -> FloatArray:
 
 def round_float(values: FloatArray, exponent: int, mantissa: int) -> FloatArray:
     """Round to a float with so many exponent and mantissa bits, subnormals included."""
-    lowest = 2 - 2 ** (exponent - 1)
-    # frexp puts the mantissa into [1/2, 1)
-    step = np.maximum(np.frexp(values)[1] - 1, lowest) - mantissa
-    rounded = np.ldexp(np.rint(np.ldexp(values, -step)), step)
+    # the exponent bits of a double alone are the power of two below it
+    power = (np.ascontiguousarray(values).view(np.int64) & 0x7FF0000000000000).view(np.float64)
+    step = np.maximum(power, 2.0 ** (2 - 2 ** (exponent - 1))) * 2.0**-mantissa
+    rounded = np.rint(values / step) * step
     largest = largest_float(exponent, mantissa)
     return np.asarray(np.clip(rounded, -largest, largest))
 
@@ -129,7 +129,7 @@ def _scaled(blocks: FloatArray, format: Format, peak: float) -> FloatArray:
     else:
         top = np.abs(blocks).max(axis=1, keepdims=True)
     scale = _scales(top, format, peak)
-    units = np.divide(blocks, scale, out=np.zeros_like(blocks), where=scale > 0)
+    units = _over(blocks, scale)
     if format.kind == INTEGER:
         return np.clip(np.rint(units), -format.largest, format.largest) * scale
     return round_float(units, format.exponent, format.mantissa) * scale
@@ -166,9 +166,14 @@ def _affine(blocks: FloatArray, format: Format) -> FloatArray:
         low, high = np.minimum(low, 0.0), np.maximum(high, 0.0)
     scale = stored((high - low) / levels)
     if whole:
-        zero = np.rint(np.divide(-low, scale, out=np.zeros_like(low), where=scale > 0))
+        zero = np.rint(_over(-low, scale))
         low = -np.clip(zero, 0.0, levels) * scale
     else:
         low = _STORED["fp16"](low)
-    units = np.divide(blocks - low, scale, out=np.zeros_like(blocks), where=scale > 0)
-    return np.asarray(np.clip(np.rint(units), 0.0, levels) * scale + low)
+    units = np.clip(np.rint(_over(blocks - low, scale)), 0.0, levels)
+    return np.asarray(units * scale + low)
+
+
+def _over(values: FloatArray, scale: FloatArray) -> FloatArray:
+    """Divide; where the scale is 0, any finite result will do: it is multiplied by 0 again."""
+    return values / np.where(scale > 0, scale, 1.0)

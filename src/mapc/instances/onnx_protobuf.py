@@ -18,8 +18,10 @@ _KEPT_BYTES = 8192
 """Constants above this are emptied before shape inference: no shape is computed from them."""
 
 
-def load_protobuf(data: bytes, folder: Path | None) -> Any:
-    """Return a ``ModelProto`` without functions, without large constants, of a known version.
+def load_protobuf(data: bytes, folder: Path | None, *, keep_data: bool = False) -> Any:
+    """Return a ``ModelProto`` without functions, of a known version.
+
+    Large constants are emptied unless ``keep_data`` says otherwise.
 
     Raises
     ------
@@ -30,7 +32,8 @@ def load_protobuf(data: bytes, folder: Path | None) -> Any:
     _check_versions(proto)
     for tensor in _tensors_of_model(proto):
         _check_external(tensor, folder)
-        _empty(tensor)
+        if not keep_data:
+            _empty(tensor)
     return _inlined(proto)
 
 

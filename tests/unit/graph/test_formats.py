@@ -87,6 +87,7 @@ def test_storage_is_exact(
     assert storage_bits(format_named(name), shape, axis) == bits
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from([f for f in FORMATS.values() if f.align == 1]),
     st.integers(1, 9),
@@ -153,6 +154,7 @@ def test_unknown_names_are_refused_with_a_suggestion(name: str) -> None:
         format_named(name)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20))
 def test_any_text_is_a_format_or_an_instance_error(name: str) -> None:
     with contextlib.suppress(InstanceError):
@@ -254,7 +256,7 @@ def test_a_name_counts_once() -> None:
         formats_from({"formats": [GOOD, GOOD]}, "own.toml")
 
 
-@settings(max_examples=50)
+@settings(deadline=None, max_examples=50)
 @given(st.integers(2, 8), st.integers(1, 512), st.integers(1, 8), st.integers(1, 2000))
 def test_whole_blocks_cost_what_bits_per_weight_says(
     bits: int, block: int, channels: int, blocks: int
