@@ -123,6 +123,7 @@ class BitsProblem:
 
         check_budgets(self.resources, tuple(budget))
         other = object.__new__(BitsProblem)
+        # cached figures come along: none of them may depend on a budget
         other.__dict__.update(self.__dict__, budget=tuple(budget))
         return other
 

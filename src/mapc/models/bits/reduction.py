@@ -167,9 +167,9 @@ def merge(problem: BitsProblem) -> Reduced:
     root = problem.root_of
     is_root = root == np.arange(problem.n_groups)
     home = (np.cumsum(is_root) - 1)[root]
-    quanta, cost, members = _summed(problem, home, int(is_root.sum()))
-    first = members.values[members.start[:-1]]
     n = int(is_root.sum())
+    quanta, cost, members = _summed(problem, home, n)
+    first = members.values[members.start[:-1]]
     start = np.zeros(n + 1, dtype=np.int64)
     np.cumsum(np.bincount(home[problem.group_of[first]], minlength=n), out=start[1:])
     k = len(problem.resources)
@@ -195,6 +195,8 @@ def _summed(problem: BitsProblem, home: IntArray, n: int) -> tuple[IntArray, Int
     option = np.flatnonzero(problem.allowed)
     if n == problem.n_groups:
         members = Ragged(np.arange(len(option) + 1, dtype=np.int64), option)
+        if len(option) == problem.n_options:
+            return problem.quanta, problem.cost, members
         return problem.quanta[option], problem.cost[:, option], members
     key = home[problem.group_of[option]] * len(problem.formats) + problem.format_of[option]
     order = np.argsort(key, kind="stable")
