@@ -6,7 +6,7 @@ leaves of every budget the room above the cheapest choice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 
@@ -159,24 +159,29 @@ def lowest(value: FloatArray) -> tuple[IntArray, FloatArray]:
     return row, best
 
 
-def restricted(reduced: Reduced, keep: BoolArray, budget: IntArray | None = None) -> Reduced:
-    """Return the problem with some options only, bool[m], and maybe other budgets.
-
-    Every group must keep an option.
-    """
+def restricted(reduced: Reduced, keep: BoolArray) -> Reduced:
+    """Return the problem with some options only, bool[m]; every group must keep one."""
     kept = np.flatnonzero(keep)
     counts = np.bincount(reduced.group_of[kept], minlength=reduced.n_groups)
-    return Reduced(
+    inside = np.split(keep, reduced.start[1:-1]) if reduced.tables else []
+    return replace(
+        reduced,
         start=np.append(0, np.cumsum(counts)).astype(np.int64),
         quanta=reduced.quanta[kept],
         cost=np.ascontiguousarray(reduced.cost[:, kept]),
-        budget=reduced.budget if budget is None else budget,
         members=_rows_of(reduced.members, kept),
+        format_of=reduced.format_of[kept] if len(reduced.format_of) else reduced.format_of,
+        tables=tuple(
+            table[np.ix_(inside[first], inside[second])]
+            for (first, second), table in zip(reduced.pairs.tolist(), reduced.tables, strict=True)
+        ),
     )
 
 
 def subproblem(reduced: Reduced, groups: IntArray, choice: IntArray) -> tuple[Reduced, IntArray]:
     """Return the problem of some groups, the others fixed at ``choice``, and its options.
+
+    For losses that are a plain sum: what edges and tables say is left out.
 
     Returns
     -------

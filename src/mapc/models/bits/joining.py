@@ -22,7 +22,7 @@ from mapc.models.bits.problem import FloatArray
 
 LISTED = 16_000
 """Part choices kept of each half."""
-GROUPS = 44
+GROUPS = 60
 """Groups re-decided at once."""
 PAIRS = 1_000_000
 """Pairs looked at in one go."""
@@ -37,7 +37,7 @@ class _Parts:
     """Part choices of some groups, one per column: rows, loss, costs and priced value."""
 
     groups: IntArray
-    rows: NDArray[np.uint8]
+    rows: NDArray[np.int16]
     loss: FloatArray
     cost: FloatArray
     value: FloatArray
@@ -53,15 +53,24 @@ def improved(
 ) -> State:
     """Re-decide groups round after round, first those cheapest to change, then drawn ones.
 
+    Every other round the groups around them stand where the multipliers put them rather than
+    where the best choice has them: a choice that met its budgets by raised multipliers is off in
+    more groups than one round can put right.
+
     Parameters
     ----------
     state : State
-        A feasible choice; it is changed in place.
+        A feasible choice.
     multipliers : float64[k]
     rounds : int
     seed : int
     stop : callable
         Asked before each round and while pairs are looked at.
+
+    Returns
+    -------
+    State
+        The best choice; the one given where nothing better was found.
     """
     grid = state.grid
     value = grid.priced(multipliers)
@@ -70,57 +79,65 @@ def improved(
     second = value.copy()
     second[row, np.arange(grid.n_groups)] = np.inf
     runner_up = second.min(axis=0)
-    runner_up = np.minimum(runner_up, np.where(state.row != row, 0.0, np.inf))
     count = min(POOL * GROUPS, int(np.isfinite(runner_up).sum()))
     if count == 0 or not (multipliers > 0).any():
         return state
     near = np.argpartition(runner_up, count - 1)[:count]
     near = near[np.lexsort((near, runner_up[near]))]
+    anchor = State(grid, row)
     random = np.random.default_rng(seed)
     for at in range(rounds):
         if stop():
             break
+        base = anchor if at % 2 == 0 else state
         groups = near[:GROUPS]
-        if at and count > GROUPS:
-            chance = 1.0 / (8.0 + np.arange(count))
-            groups = np.sort(random.choice(count, GROUPS, replace=False, p=chance / chance.sum()))
-            groups = near[groups]
+        if at > 1 and count > GROUPS:
+            groups = _drawn(near, random)
         # a short list first: its finds narrow the windows of the long one
         for listed in (LISTED // 16, LISTED):
-            _redecide(state, groups, value, multipliers, listed, stop)
+            found = _redecided(base, groups, value, multipliers, state.loss, listed, stop)
+            state = found or state
         if at and count <= GROUPS:
             break
     return filled(state)
 
 
-def _redecide(
-    state: State,
+def _drawn(near: IntArray, random: np.random.Generator) -> IntArray:
+    """Draw groups, those cheapest to change more often, and keep their order."""
+    chance = 1.0 / (8.0 + np.arange(len(near)))
+    at = random.choice(len(near), GROUPS, replace=False, p=chance / chance.sum())
+    return near[np.sort(at)]
+
+
+def _redecided(
+    base: State,
     groups: IntArray,
     value: FloatArray,
     multipliers: FloatArray,
+    best: int,
     listed: int,
     stop: Callable[[], bool],
-) -> bool:
-    """Move to the best pair of part choices, if one improves; say whether one did."""
-    grid, own = state.grid, state.row[groups]
-    room = state.slack + grid.cost[:, own, groups].sum(axis=1)
-    current = float(grid.loss[own, groups].sum())
-    # priced: what every pair has to stay below, had it used the budgets up
-    limit = float(value[own, groups].sum() + multipliers @ state.slack)
-    halves = [_list(state, groups[at::2], value, limit, listed) for at in (0, 1)]
+) -> State | None:
+    """Return ``base`` with other options in some groups, if that is feasible and beats ``best``."""
+    grid, own = base.grid, base.row[groups]
+    room = base.slack + grid.cost[:, own, groups].sum(axis=1)
+    current = best - base.loss + float(grid.loss[own, groups].sum())
+    # priced: with what it leaves of the budgets, a pair that beats the best stays below this
+    limit = best - base.loss + float(value[own, groups].sum() + multipliers @ base.slack)
+    halves = [_list(base, groups[at::2], value, limit, listed) for at in (0, 1)]
     found = _join(halves[0], halves[1], room, current, limit, multipliers, stop)
     if found is None:
-        return False
+        return None
     rows = np.concatenate([part.rows[:, i] for part, i in zip(halves, found, strict=True)])
-    state.apply(rows.astype(np.int64), np.concatenate([part.groups for part in halves]))
-    return True
+    changed = State(grid, base.row)
+    changed.apply(rows.astype(np.int64), np.concatenate([part.groups for part in halves]))
+    return changed
 
 
 def _list(state: State, groups: IntArray, value: FloatArray, limit: float, listed: int) -> _Parts:
     """List the part choices of least priced value, all of them below ``limit``."""
     grid = state.grid
-    width = grid.loss.shape[0]
-    rows = np.zeros((len(groups), 1), dtype=np.uint8)
+    rows = np.zeros((len(groups), 1), dtype=np.int16)
     loss, worth = np.zeros(1), np.zeros(1)
     cost = np.zeros((grid.n_budgets, 1))
     for at, group in enumerate(groups):
@@ -135,7 +152,6 @@ def _list(state: State, groups: IntArray, value: FloatArray, limit: float, liste
         loss = loss[before] + grid.loss[option, group]
         cost = cost[:, before] + grid.cost[:, option, group]
         worth = new[keep]
-    assert width <= 256
     return _Parts(groups, rows, loss, cost, worth)
 
 
