@@ -6,7 +6,8 @@ import re
 
 from mapc.errors import UsageError
 
-_BLOCK = re.compile(r"(?:model\.|language_model\.|model\.language_model\.)*layers\.(\d+)\.(.+)\Z")
+_ROOT = re.compile(r"(?:model\.|language_model\.)*")
+_BLOCK = re.compile(r"layers\.(\d+)\.(.+)\Z")
 _OUTSIDE = {
     "embed_tokens": "token_embd",
     "lm_head": "output",
@@ -55,8 +56,8 @@ def gguf_name(name: str) -> str:
     UsageError
         For a module that is not known here.
     """
-    module = name.removesuffix(".weight")
-    outside = _OUTSIDE.get(module.removeprefix("language_model.").removeprefix("model."))
+    module = _ROOT.sub("", name.removesuffix(".weight"), count=1)
+    outside = _OUTSIDE.get(module)
     if outside is not None:
         return f"{outside}.weight"
     match = _BLOCK.match(module)

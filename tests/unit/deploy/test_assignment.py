@@ -106,7 +106,7 @@ def test_group_sizes_are_summed_up_in_messages() -> None:
 
 def test_fused_siblings_must_agree(build) -> None:
     chosen = {"l.q_proj": "int4", "l.k_proj": "int4", "l.v_proj": "int8"}
-    with pytest.raises(UsageError, match="'l.q_proj' and 'l.v_proj' as one: int4 and int8"):
+    with pytest.raises(UsageError, match=r"'l\.q_proj' and 'l\.v_proj' as one: int4 and int8"):
         names(*build(chosen))
     assert len(names(*build(dict.fromkeys(chosen, "int4")))) == 3
 

@@ -61,7 +61,7 @@ def test_a_bottleneck_with_a_downsample(build) -> None:
 def test_python_runs_as_the_end_of_bit_config(build) -> None:
     text = export(*build(BASIC), form="python", name="resnet18_size0.5")
     scope = {"bit_config_dict": {"before": {}}}
-    exec(text, scope)  # noqa: S102
+    exec(text, scope)
     assert scope["bit_config_dict"] == {
         "before": {},
         "bit_config_resnet18_size0.5": config(*build(BASIC)),

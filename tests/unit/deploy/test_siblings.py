@@ -18,7 +18,10 @@ LAYER = "model.layers.3."
         (["m.w1", "m.w2", "m.w3"], [[0, 2]]),
         (["e.experts.0.gate_proj", "e.experts.11.down_proj", "f.experts.0.up_proj"], [[0, 1]]),
         (["m.experts.0.w1", "m.experts.0.w2", "m.experts.1.w3"], [[0, 1, 2]]),
-        (["m.shared_expert.gate_proj", "m.experts.0.gate_proj", "m.shared_expert.up_proj"], [[0, 2]]),
+        (
+            ["m.shared_expert.gate_proj", "m.experts.0.gate_proj", "m.shared_expert.up_proj"],
+            [[0, 2]],
+        ),
         (["m.gate", "m.gate_proj", "m.up_proj"], [[1, 2]]),
         (["s.q_a_proj", "s.kv_a_proj_with_mqa", "s.q_b_proj", "s.kv_b_proj"], [[0, 1]]),
         (
