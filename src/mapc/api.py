@@ -29,7 +29,7 @@ def read(
     scratchpad: str | int | None = None,
     dtype: str | None = None,
     fuse: bool = False,
-    weights: bool = False,
+    weights: bool | str = False,
     alignment: int | None = None,
     dims: Mapping[str, int] | None = None,
     budgets: Sequence[str] | None = None,
@@ -53,7 +53,7 @@ def read(
     fuse : bool
         Merge single-consumer elementwise operators into their producers (ONNX).
     weights : bool
-        Count parameters as tensors to load (ONNX).
+        Count parameters as tensors to load (ONNX); of the importer ``imatrix``, a file.
     alignment : int, optional
         Bytes to which addresses and sizes are rounded.
     dims : mapping, optional
@@ -80,6 +80,8 @@ def read(
         problem = _import(importer, fspath(path), {**given, **options})
     elif options:
         raise UsageError(f"option {next(iter(options))!r}: unknown without an importer")
+    elif isinstance(weights, str):
+        raise UsageError(f"weights {weights!r}: a file for an importer; expected True or False")
     else:
         problem = instances.read(
             fspath(path), dtype=dtype, fuse=fuse, weights=weights, alignment=alignment, dims=dims
@@ -134,7 +136,7 @@ def with_budgets(problem: Any, budgets: Sequence[str]) -> Any:
     kind = family_of(problem).kind
     if kind not in BUDGETED:
         raise UsageError(
-            f"budgets do not apply to a {kind} problem; expected a problem of {', '.join(BUDGETED)}"
+            f"budgets do not apply to {kind} problems; expected one of {', '.join(BUDGETED)}"
         )
     module = import_module(f"mapc.models.{kind}.budgets")
     return module.apply_budgets(problem, list(budgets))

@@ -40,8 +40,6 @@ class Import(click.Command):
         """List the importers below the options."""
         super().format_options(ctx, formatter)
         listing = [(name, one.summary) for name, one in _importers().items()]
-        if not listing:
-            return
         with formatter.section("Importers (mapc import IMPORTER --help for their options)"):
             formatter.write_dl(listing)
 
@@ -49,7 +47,7 @@ class Import(click.Command):
 def _importers() -> Mapping[str, Importer]:
     from mapc.instances import importers
 
-    return getattr(importers, "IMPORTERS", {})
+    return importers.IMPORTERS
 
 
 def command_of(importer: Importer) -> click.Command:

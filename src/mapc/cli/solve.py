@@ -9,6 +9,7 @@ import click
 
 from mapc.cli.describe import percent
 from mapc.cli.families import result_keys, result_rows
+from mapc.cli.front import SUFFIXES, run_front
 from mapc.cli.outcome import OutcomeError, interrupted
 from mapc.cli.output import print_json, print_table
 from mapc.cli.progress import Progress
@@ -40,6 +41,15 @@ if TYPE_CHECKING:
 @click.option("--workers", type=click.IntRange(1, 1024), default=1, show_default=True)
 @click.option("--memory-limit", metavar="SIZE", help="Memory of each solver, e.g. 4GiB.")
 @click.option("-o", "--output", metavar="PLAN", help="Write the plan: .json, or .csv for buffers.")
+@click.option(
+    "--front", is_flag=True, help="Loss against the one budget, whole (bits); -o .csv or .json."
+)
+@click.option(
+    "--points",
+    type=click.IntRange(2, 100_000),
+    metavar="N",
+    help="With --front: the best choices at N budgets instead, each with its bound.",
+)
 @click.option("--require-optimal", is_flag=True, help="Fail (exit code 7) without a proof.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
 @json_option
@@ -52,12 +62,21 @@ def solve(
     workers: int,
     memory_limit: str | None,
     output: str | None,
+    front: bool,
+    points: int | None,
     require_optimal: bool,
     quiet: bool,
     as_json: bool,
     **reading: Any,
 ) -> None:
     """Find the best plan for FILE and a bound on all plans."""
+    if front:
+        _refuse_beside_front(methods, require_optimal)
+        check_target(output, SUFFIXES, source=file)
+        run_front(read_problem(file, reading), points, gap, time_limit, output, as_json)
+        return
+    if points is not None:
+        raise UsageError("--points: says how many points of a front; expected --front")
     memory = None if memory_limit is None else parse_bytes(memory_limit)
     check_target(output, (".json", ".csv"), source=file)
     problem = read_problem(file, reading)
@@ -86,6 +105,12 @@ def solve(
         print_table(result_rows(problem, result) + ([("written", written)] if written else []))
     if failure is not None:
         raise failure
+
+
+def _refuse_beside_front(methods: tuple[str, ...], require_optimal: bool) -> None:
+    for given, name in ((methods, "--method"), (require_optimal, "--require-optimal")):
+        if given:
+            raise UsageError(f"{name} does not apply to --front, which has a method of its own")
 
 
 def _check_kind(output: str | None, problem: Any) -> None:
