@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mapc.deploy.assignment import Entry, Knows, assignments
+from mapc.deploy.assignment import Entry, Knows, Names, assignments
 from mapc.deploy.onnx_sites import Site, weight_sites
 from mapc.deploy.text import to_json
 from mapc.errors import UnavailableError, UsageError
@@ -44,7 +44,8 @@ def export(
 ) -> str:
     """Return the arguments of a quantizer as JSON.
 
-    Groups are weight tensors; for ``nbits`` without a model they are MatMul nodes.
+    Groups are weight tensors, or what `mapc.instances.importers` made of those of a model; for
+    ``nbits`` without a model they are MatMul nodes.
 
     Raises
     ------
@@ -55,12 +56,30 @@ def export(
         For a model that cannot be read.
     """
     knows: Knows = knows_static if form == "qdq" else knows_nbits
-    entries = assignments(problem, plan, RUNTIME, knows, rename=rename, separator=separator)
+    entries = assignments(
+        problem,
+        plan,
+        RUNTIME,
+        knows,
+        rename=rename,
+        separator=separator,
+        translate=str if form == "nbits" and model is None else _tensor_of(problem),
+    )
     sites = {} if model is None else weight_sites(Path(model))
     if model is not None:
         _check_read(entries, sites, model)
     document = _static(entries, sites, axis) if form == "qdq" else _matmuls(entries, sites)
     return to_json(document)
+
+
+def _tensor_of(problem: BitsProblem) -> Names:
+    """Return what turns a group, which an imported model names after a node, into its tensor."""
+    facts = problem.provenance.get("tensors")
+    tensors: dict[str, str] = {}
+    for group, fact in facts.items() if isinstance(facts, Mapping) else ():
+        if isinstance(fact, Mapping) and isinstance(fact.get("tensor"), str):
+            tensors[group] = fact["tensor"]
+    return lambda name: tensors.get(name, name)
 
 
 def knows_static(format: Format) -> bool:
