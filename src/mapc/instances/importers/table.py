@@ -238,7 +238,7 @@ def _ties(gathered: Mapping[str, _Gathered], named: Sequence[Sequence[Any]]) -> 
     rows = [row for row in labels.values() if len(row) > 1]
     for at, names in enumerate(named):
         for name in names:
-            if name not in index:
+            if not isinstance(name, str) or name not in index:
                 raise InstanceError(f"no group {name!r}"[:80], f"ties[{at}]", "names of groups")
         rows.append([index[name] for name in names])
     return Ragged.of(rows)

@@ -65,7 +65,9 @@ def build_problem(
                 raise InstanceError(
                     f"{what} {value}", f"group {group.name!r}", f"0 to {MAX_COST} (2**50)"
                 )
-    cost = np.asarray([c.cost for c in choices], dtype=np.int64).reshape(-1, len(resources))
+    cost = np.asarray([c.cost for c in choices], dtype=np.int64).reshape(
+        len(choices), len(resources)
+    )
     return BitsProblem(
         name=name,
         groups=tuple(group.name for group in groups),

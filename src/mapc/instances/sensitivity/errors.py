@@ -13,8 +13,8 @@ from mapc.graph.formats import Format
 from mapc.graph.rounding import as_rows, round_rows
 
 FloatArray = NDArray[np.float64]
-CHUNK = 2**18
-"""Weights rounded at once: 2 MiB as float64, and a handful of temporaries of that size."""
+CHUNK = 2**16
+"""Weights rounded at once: 512 KiB as float64, so that the temporaries stay in the cache."""
 
 
 @dataclass(frozen=True, eq=False)
