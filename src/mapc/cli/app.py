@@ -15,7 +15,7 @@ import click
 from mapc import __version__
 from mapc.cli import signals
 from mapc.cli.outcome import interrupted
-from mapc.cli.output import complain, finish, lenient, silence
+from mapc.cli.output import complain, finish, lenient
 from mapc.errors import ExitCode, MapcError
 
 DEBUG = "MAPC_DEBUG"
@@ -96,9 +96,6 @@ def guarded(run: Callable[[], Any]) -> int:
     except MapcError as error:
         complain(str(error))
         return error.exit_code
-    except BrokenPipeError:  # of a file written to standard output; see `mapc.cli.output`
-        silence(sys.stdout)
-        return ExitCode.OK
     except (click.Abort, KeyboardInterrupt):
         complain(str(interrupted()))
         return ExitCode.INTERRUPTED

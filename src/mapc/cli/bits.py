@@ -158,7 +158,8 @@ def _baselines(problem: BitsProblem, result: Result) -> Rows:
 def _baseline(problem: BitsProblem, row: Uniform) -> str:
     text = f"a loss of {row.loss:.6g}"
     if row.exceptions:
-        text += f", {row.exceptions:,} groups cannot have it"
+        groups = "group" if row.exceptions == 1 else "groups"
+        text += f", {row.exceptions:,} {groups} cannot have it"
     over = [
         f"{name} takes {quantity(cost, unit)}"
         for name, unit, cost, budget in zip(
@@ -168,7 +169,7 @@ def _baseline(problem: BitsProblem, row: Uniform) -> str:
     ]
     if row.feasible:
         return f"fits, {text}"
-    return f"does not fit: {', '.join(over) or 'a forbidden format'}; {text}"
+    return f"does not fit: {', '.join(over)}; {text}"
 
 
 def verdict(ours: float, best: Uniform | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mapc.cli.declared import flag, given
-from mapc.cli.output import print_columns, print_json
+from mapc.cli.output import print_columns, print_json, streaming
 from mapc.cli.reading import json_option
 from mapc.cli.target import check_target
 from mapc.errors import UsageError
@@ -81,7 +81,8 @@ def export(
     if output != STREAM:
         check_target(output, (), source=plan)
     data = _exported(plan, to, given(options)).encode()
-    write_whole(output, data)
+    with streaming():
+        write_whole(output, data)
     if as_json:
         print_json({"runtime": to, "output": output, "bytes": len(data)})
 

@@ -6,13 +6,14 @@ dropped and the command ends as it would have.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 import click
@@ -41,13 +42,26 @@ def say(text: str, *, err: bool = False, nl: bool = True) -> None:
     UsageError
         When standard output cannot be written to, e.g. because the disk is full.
     """
-    try:
+    with streaming(err=err):
         # color=True: what steers the terminal here is meant; foreign text went through one_line
         click.echo(text, err=err, nl=nl, color=True)
+
+
+@contextlib.contextmanager
+def streaming(*, err: bool = False) -> Iterator[None]:
+    """Write to a standard stream within this, also a whole file.
+
+    Raises
+    ------
+    UsageError
+        When standard output cannot be written to, e.g. because the disk is full.
+    """
+    try:
+        yield
     except BrokenPipeError:
-        silence(sys.stderr if err else sys.stdout)
+        _silence(sys.stderr if err else sys.stdout)
     except OSError as error:
-        silence(sys.stderr if err else sys.stdout)
+        _silence(sys.stderr if err else sys.stdout)
         if not err:
             raise UsageError(f"standard output: cannot be written: {error.strerror}") from None
 
@@ -59,10 +73,10 @@ def finish() -> None:
             try:
                 stream.flush()
             except OSError:
-                silence(stream)
+                _silence(stream)
 
 
-def silence(stream: TextIO) -> None:
+def _silence(stream: TextIO) -> None:
     """Send the rest of a stream nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())

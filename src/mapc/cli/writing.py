@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from mapc.cli.families import fact_rows
-from mapc.cli.output import print_json, print_table
+from mapc.cli.output import print_json, print_table, streaming
 from mapc.cli.show import figures
 from mapc.files import STREAM
 
@@ -30,7 +30,8 @@ def write_instance(problem: Any, output: str, as_json: bool) -> None:
     """Write a problem and print its figures; on standard output the instance stands alone."""
     from mapc import api
 
-    api.write(problem, output)
+    with streaming():
+        api.write(problem, output)
     if output == STREAM:
         return
     found = {**figures(problem, details=False), "output": output}

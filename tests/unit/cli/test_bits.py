@@ -50,6 +50,27 @@ def test_mixed_formats_that_do_not_pay(run, layers):
     assert rows["mixed formats"] == "no better than int4 everywhere"
 
 
+def test_groups_that_cannot_have_a_format(run, layers):
+    document = json.loads(layers.read_text())
+    document["problem"]["options"]["forbidden"] = [4]  # "down" as int4
+    document["problem"]["resources"]["budget"] = [192, None]
+    layers.write_text(json.dumps(document))
+    rows = table(run("solve", layers, "-q"))
+    assert rows["all int4"] == "fits, a loss of 14, 1 group cannot have it"
+    assert rows["mixed formats"] == "no better than int4 everywhere"
+
+
+def test_no_single_format_fits(run, layers):
+    document = json.loads(layers.read_text())
+    # int4 is now the one that takes long, int8 the one that takes room
+    document["problem"]["options"]["cost"][1] = [9, 1, 9, 1, 9, 1]
+    document["problem"]["resources"]["budget"] = [192, 20]
+    layers.write_text(json.dumps(document))
+    rows = table(run("solve", layers, "-q"))
+    assert rows["all int4"] == "does not fit: latency takes 27 us; a loss of 18"
+    assert rows["mixed formats"] == "no single format fits the budgets"
+
+
 def test_result_for_machines(run, layers):
     found = solved(run, layers)
     assert found["kind"] == "bits"

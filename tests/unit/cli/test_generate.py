@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -36,6 +37,24 @@ def test_to_standard_output(run):
     done = run("generate", "bits", "--groups", 2, "-o", "-")
     assert json.loads(done.stdout)["kind"] == "bits"
     assert run("generate", "bits", "--groups", 2, "-o", "-", "--json").exit_code == 2
+
+
+def test_a_reader_that_goes_away(start):
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    process = start("generate", "bits", "--groups", 2, "-o", "-", stdout=write_end)
+    os.close(write_end)
+    _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (0, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
+def test_full_standard_output(start):
+    with open("/dev/full", "w") as full:
+        process = start("generate", "bits", "--groups", 2, "-o", "-", stdout=full)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert stderr == "mapc: error: standard output: cannot be written: No space left on device\n"
 
 
 def test_help(run):
