@@ -21,13 +21,12 @@ from functools import cached_property
 
 import numpy as np
 
-from mapc.errors import InfeasibleError, InstanceError
-from mapc.graph.operators import IntArray, Ragged
+from mapc.errors import InfeasibleError
+from mapc.graph.operators import BoolArray, IntArray, Ragged
 from mapc.models.bits.hull import compare_products, lower_hull
+from mapc.models.bits.problem import FloatArray
 from mapc.models.bits.reduction import Reduced
 
-MAX_TOTAL = 2**62
-"""Sums of costs stay below this, in int64."""
 _APART = 1 + 2.0**-48
 """Slopes in float64 further apart than this factor are in the right order."""
 _FILL_ROUNDS = 16
@@ -65,7 +64,7 @@ class Steps:
     @cached_property
     def gain(self) -> IntArray:
         """int64[s]: the loss each step saves, in quanta, > 0."""
-        return -np.diff(self.total_quanta)
+        return np.asarray(-np.diff(self.total_quanta))
 
     def choice(self, taken: int) -> IntArray:
         """Return the option of every group after the first ``taken`` steps, int64[n]."""
@@ -106,33 +105,19 @@ class Relaxation:
         return math.ceil(self.value)
 
 
-def single_cost(reduced: Reduced) -> IntArray:
-    """Return the costs of the one budget, int64[m].
-
-    Raises
-    ------
-    ValueError
-        If there are several budgets or none.
-    InstanceError
-        If the costs of a choice could reach ``MAX_TOTAL``.
-    """
-    if len(reduced.cost) != 1:
-        raise ValueError(f"{len(reduced.cost)} budgets; the single-budget methods take one")
-    cost: IntArray = reduced.cost[0]
-    largest = np.maximum.reduceat(cost, reduced.start[:-1]) if len(cost) else cost
-    if float(largest.sum(dtype=np.float64)) >= MAX_TOTAL:
-        raise InstanceError(
-            "the largest costs of all groups sum to 2**62 or more", "cost", "a coarser unit"
-        )
-    return cost
-
-
 def hull_steps(reduced: Reduced) -> Steps:
     """Return the steps of all groups of a one-budget problem, in order of loss saved per cost.
 
     The order is exact: slopes that float64 cannot tell apart are compared as fractions.
+
+    Raises
+    ------
+    ValueError
+        If there are several budgets, or none.
     """
-    cost, quanta = single_cost(reduced), reduced.quanta
+    if len(reduced.cost) != 1:
+        raise ValueError(f"{len(reduced.cost)} budgets; expected one")
+    cost, quanta = reduced.cost[0], reduced.quanta
     hull = lower_hull(reduced.start, cost, quanta)
     row_of, options = hull.row_of, hull.values
     inside = np.flatnonzero(row_of[1:] == row_of[:-1]) + 1
@@ -161,7 +146,7 @@ def _by_slope(gain: IntArray, price: IntArray) -> IntArray:
 
 
 def _settle(
-    order: IntArray, slope: IntArray, gain: IntArray, price: IntArray, wrong: IntArray
+    order: IntArray, slope: FloatArray, gain: IntArray, price: IntArray, wrong: BoolArray
 ) -> None:
     """Sort, in place, each run of slopes too close for float64 that holds a wrong pair."""
     ranked = slope[order]

@@ -9,8 +9,6 @@ peel at the same time; a round costs one pass over the groups that still change.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,11 +55,11 @@ def _product(a: IntArray, b: IntArray) -> tuple[NDArray[np.uint64], NDArray[np.u
     With a, b < 2**63 the two mixed terms and the carry sum to less than 2**64.
     """
     half, mask = np.uint64(32), np.uint64(2**32 - 1)
-    a, b = a.astype(np.uint64), b.astype(np.uint64)  # type: ignore[assignment]
-    low = (a & mask) * (b & mask)
-    middle: Any = (a >> half) * (b & mask) + (a & mask) * (b >> half) + (low >> half)
-    high: Any = (a >> half) * (b >> half) + (middle >> half)
-    return high, (middle << half) | (low & mask)
+    a_high, a_low = a.astype(np.uint64) >> half, a.astype(np.uint64) & mask
+    b_high, b_low = b.astype(np.uint64) >> half, b.astype(np.uint64) & mask
+    low = a_low * b_low
+    middle = a_high * b_low + a_low * b_high + (low >> half)
+    return a_high * b_high + (middle >> half), (middle << half) | (low & mask)
 
 
 def lower_hull(start: IntArray, cost: IntArray, quanta: IntArray) -> Ragged:
