@@ -10,6 +10,7 @@ import json
 import os
 from fractions import Fraction
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ import numpy as np
 import pytest
 
 import mapc
+from mapc.models.bits.front import points, whole
 from mapc.models.bits.problem import BitsProblem
+from mapc.models.bits.reduction import reduce
 
 DATA = Path(os.environ.get("MAPC_DATA") or Path(__file__).parents[3] / "shared" / "data") / "bits"
 FILE = DATA / "hawqv3_inputs.json"
@@ -188,3 +191,67 @@ def test_all_three_budgets_at_once_are_proven(level: str) -> None:
         theirs = published(model, resource, level)
         if all(total(model, r, theirs) <= limit(model, r, level) for r in PUBLISHED):
             assert total(model, "loss", bits) <= total(model, "loss", theirs)
+
+
+def pareto(every: dict[str, Any], resource: str) -> list[tuple[int, int]]:
+    """Cost and loss of all choices that no other one beats, by rising cost."""
+    order = np.lexsort((every["loss"], every[resource]))
+    cost, loss = every[resource][order], every["loss"][order]
+    better = np.append(True, loss[1:] < np.minimum.accumulate(loss)[:-1])
+    return list(zip(cost[better].tolist(), loss[better].tolist(), strict=True))
+
+
+@pytest.mark.parametrize("resource", PUBLISHED)
+def test_the_whole_front_beside_every_choice(resource: str) -> None:
+    model = "resnet18"
+    every = every_choice(model)
+    case = problem(model, f"{resource}=1.0x")
+    reduced = reduce(case)
+    front = whole(reduced)
+    assert front is not None
+    found = []
+    for point in range(len(front)):
+        bits = bits_of(case, reduced.lift(case, front.choice(point)))
+        found.append(
+            (
+                int(total(model, resource, bits) * every[f"{resource} scale"]),
+                int(total(model, "loss", bits) * every["loss scale"]),
+            )
+        )
+    assert found == pareto(every, resource)
+
+
+@pytest.mark.parametrize("resource", PUBLISHED)
+def test_supported_points_are_the_convex_part_of_the_front(resource: str) -> None:
+    """Every choice lies on or above the line through two neighbours, and the ends are the ends."""
+    model = "resnet18"
+    every = every_choice(model)
+    case = problem(model, f"{resource}=1.0x")
+    reduced = reduce(case)
+    front = points(reduced)
+    found = [bits_of(case, reduced.lift(case, front.choice(at))) for at in range(len(front))]
+    corners = [
+        (total(model, resource, b) * every[f"{resource} scale"], total(model, "loss", b))
+        for b in found
+    ]
+    known = [(c, Fraction(loss, every["loss scale"])) for c, loss in pareto(every, resource)]
+    assert corners[0] == known[0]
+    assert corners[-1] == known[-1]
+    assert set(corners) <= set(known)
+    for (c0, l0), (c1, l1) in pairwise(corners):
+        below = [(c, one) for c, one in known if (one - l0) * (c1 - c0) < (l1 - l0) * (c - c0)]
+        assert below == []
+
+
+@pytest.mark.parametrize(("model", "resource"), OPTIMA)
+def test_the_front_holds_the_published_optima(model: str, resource: str) -> None:
+    case = problem(model, f"{resource}=1.0x")
+    reduced = reduce(case)
+    front = whole(reduced)
+    assert front is not None
+    for level, optimum in zip(LEVELS, OPTIMA[model, resource], strict=True):
+        (budget,) = (b for b in problem(model, f"{resource}={level}").budget if b is not None)
+        point = front.within(budget // int(reduced.scale[0]))
+        bits = bits_of(case, reduced.lift(case, front.choice(point)))
+        assert total(model, resource, bits) <= limit(model, resource, level)
+        assert float(total(model, "loss", bits)) == pytest.approx(optimum, abs=SIX_DIGITS)
