@@ -5,22 +5,34 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from mapc.cli.bits import quantity
 from mapc.cli.describe import percent
+from mapc.cli.outcome import OutcomeError
 from mapc.cli.output import print_columns, print_json, print_table
-from mapc.errors import UsageError
+from mapc.errors import ExitCode, UsageError
 from mapc.files import write_whole
 
 if TYPE_CHECKING:
+    from mapc.models.bits.front import Front as Points
     from mapc.models.bits.problem import BitsProblem
     from mapc.models.bits.reduction import Reduced
 
 SUFFIXES = (".csv", ".json")
 SHOWN = 12
 """Points of a long front that a table shows."""
+
+SUPPORTED, ALL, CERTIFIED = "supported", "all", "certified"
+"""Points: those that are optimal for some price of the resource; every one that no choice beats in
+both; the best ones at given budgets, with bounds.
+"""
+
+MAX_POINTS = 100_000
+"""Budgets that may be certified in one run."""
 
 Columns = dict[str, list[Any]]
 
@@ -35,15 +47,14 @@ class Front:
     columns : dict of equally long lists
         By rising cost: ``cost``, ``loss`` and, where it has a meaning, ``bits_per_weight``; of
         certified points also ``budget``, ``bound`` and ``gap``.
-    certified : bool
-        Whether the points are the best ones at given budgets, or the supported ones: those that
-        are optimal for some price of the resource.
+    kind : str
+        ``SUPPORTED``, ``ALL`` or ``CERTIFIED``.
     """
 
     resource: str
     unit: str
     columns: Columns
-    certified: bool
+    kind: str
 
     def __len__(self) -> int:
         return len(self.columns["cost"])
@@ -82,36 +93,41 @@ def check_front(problem: Any) -> int:
 
 def supported(problem: BitsProblem, at: int) -> Front:
     """Return all supported points of loss against resource ``at``."""
-    from mapc.models.bits.dual import hull_steps
+    from mapc.models.bits.front import points
 
     reduced = _swept(problem, at)
-    steps = hull_steps(reduced)
-    cost = (steps.total_cost * int(reduced.scale[0])).tolist()
-    loss = (steps.total_quanta * problem.quantum).tolist()
-    return _front(problem, at, {"cost": cost, "loss": loss}, certified=False)
+    return _front(problem, at, SUPPORTED, _points(problem, reduced, points(reduced)))
+
+
+def complete(problem: BitsProblem, at: int) -> Front | None:
+    """Return every point, supported or not; None where there are too many to list."""
+    from mapc.models.bits.front import whole
+
+    reduced = _swept(problem, at)
+    found = whole(reduced)
+    return None if found is None else _front(problem, at, ALL, _points(problem, reduced, found))
 
 
 def certified(
     problem: BitsProblem, at: int, n: int, *, gap: float, stop: Callable[[], bool]
 ) -> Front:
     """Return the best choices at ``n`` budgets spread evenly over what choices take."""
-    from mapc.models.bits.core import solve_single
     from mapc.models.bits.dual import hull_steps
+    from mapc.models.bits.front import certify
 
     reduced = _swept(problem, at)
     steps, scale = hull_steps(reduced), int(reduced.scale[0])
     low, high = int(steps.total_cost[0]), int(steps.total_cost[-1])
-    columns: Columns = {name: [] for name in ("budget", "cost", "loss", "bound", "gap")}
-    for i in range(n):
-        budget = high - (high - low) * (n - 1 - i) // max(n - 1, 1)
-        limited = replace(reduced, budget=reduced.budget * 0 + budget)
-        found = solve_single(limited, gap=gap, stop=stop, steps=steps)
-        columns["budget"].append(budget * scale)
-        columns["cost"].append(int(reduced.cost[0][found.choice].sum()) * scale)
-        columns["loss"].append(found.quanta * problem.quantum)
-        columns["bound"].append(found.bound * problem.quantum)
-        columns["gap"].append(found.gap)
-    return _front(problem, at, columns, certified=True)
+    budgets = [high - (high - low) * (n - 1 - i) // max(n - 1, 1) for i in range(n)]
+    found = certify(reduced, budgets, gap=gap, stop=stop, steps=steps)
+    columns: Columns = {
+        "budget": [budget * scale for budget in budgets],
+        "cost": [int(reduced.cost[0][one.choice].sum()) * scale for one in found],
+        "loss": [one.quanta * problem.quantum for one in found],
+        "bound": [one.bound * problem.quantum for one in found],
+        "gap": [one.gap for one in found],
+    }
+    return _front(problem, at, CERTIFIED, columns)
 
 
 def _swept(problem: BitsProblem, at: int) -> Reduced:
@@ -123,7 +139,14 @@ def _swept(problem: BitsProblem, at: int) -> Reduced:
     return reduce(problem.with_budget(budgets))
 
 
-def _front(problem: BitsProblem, at: int, columns: Columns, *, certified: bool) -> Front:
+def _points(problem: BitsProblem, reduced: Reduced, found: Points) -> Columns:
+    return {
+        "cost": (found.cost * int(reduced.scale[0])).tolist(),
+        "loss": (found.quanta * problem.quantum).tolist(),
+    }
+
+
+def _front(problem: BitsProblem, at: int, kind: str, columns: Columns) -> Front:
     weights = int(problem.weights.sum())
     unit = problem.units[at]
     per_weight = {"bits": 1, "bytes": 8}.get(unit)
@@ -131,7 +154,16 @@ def _front(problem: BitsProblem, at: int, columns: Columns, *, certified: bool) 
     stray = (problem.weights[problem.group_of] == 0) & (problem.cost[at] > 0)
     if weights and per_weight is not None and not stray.any():
         columns["bits_per_weight"] = [cost * per_weight / weights for cost in columns["cost"]]
-    return Front(problem.resources[at], unit, columns, certified)
+    return Front(problem.resources[at], unit, columns, kind)
+
+
+def parse_points(ctx: click.Context, param: click.Parameter, value: str | None) -> int | str | None:
+    """Return ``all``, or a number of points that make a front."""
+    if value is None or value.strip().lower() == ALL:
+        return None if value is None else ALL
+    if not (value.isascii() and value.isdigit() and 2 <= int(value[:9]) <= MAX_POINTS):
+        raise click.BadParameter(f"{value!r}: expected 2 to {MAX_POINTS}, or all")
+    return int(value)
 
 
 # -- the command ---------------------------------------------------------------------------------
@@ -139,7 +171,7 @@ def _front(problem: BitsProblem, at: int, columns: Columns, *, certified: bool) 
 
 def run_front(
     problem: Any,
-    points: int | None,
+    points: int | str | None,
     gap: float,
     time_limit: float | None,
     output: str | None,
@@ -150,8 +182,8 @@ def run_front(
     Parameters
     ----------
     problem : problem of any family
-    points : int or None
-        How many budgets to certify; None: all supported points.
+    points : int, str or None
+        How many budgets to certify; ``"all"``: every point; None: all supported points.
     gap : float
         Relative gap that is good enough for a certified point.
     time_limit : float or None
@@ -162,6 +194,8 @@ def run_front(
     Raises
     ------
     UsageError
+    OutcomeError
+        If every point is asked for and there are too many.
     """
     if not gap >= 0:
         raise UsageError(f"gap {gap}: expected a fraction >= 0")
@@ -171,17 +205,14 @@ def run_front(
     def stop() -> bool:
         return time_limit is not None and time.monotonic() - started > time_limit
 
-    if points is None:
-        front = supported(problem, at)
-    else:
-        front = certified(problem, at, points, gap=gap, stop=stop)
+    front = _asked_for(problem, at, points, gap, stop)
     seconds = time.monotonic() - started
     document = {
         "kind": "bits",
         "name": problem.name,
         "resource": front.resource,
         "unit": front.unit,
-        "points": "certified" if front.certified else "supported",
+        "points": front.kind,
         "count": len(front),
         "seconds": round(seconds, 3),
     }
@@ -192,6 +223,23 @@ def run_front(
         print_json(document if output is not None else {**document, **front.columns})
     else:
         _print(front, document)
+
+
+def _asked_for(
+    problem: BitsProblem, at: int, points: int | str | None, gap: float, stop: Callable[[], bool]
+) -> Front:
+    if points is None:
+        return supported(problem, at)
+    if isinstance(points, int):
+        return certified(problem, at, points, gap=gap, stop=stop)
+    found = complete(problem, at)
+    if found is None:
+        raise OutcomeError(
+            "--points all: too many points to list; expected --points N, or none for the supported "
+            "points",
+            ExitCode.NO_PLAN,
+        )
+    return found
 
 
 def _write(output: str, front: Front, document: Mapping[str, Any]) -> None:
@@ -208,7 +256,7 @@ _HEADINGS = {"bits_per_weight": "bits per weight"}
 
 
 def _print(front: Front, document: Mapping[str, Any]) -> None:
-    chosen = _spread(len(front), len(front) if front.certified else SHOWN)
+    chosen = _spread(len(front), len(front) if front.kind == CERTIFIED else SHOWN)
     rows = [
         [_cell(name, column[i], front.unit) for name, column in front.columns.items()]
         for i in chosen
@@ -218,7 +266,8 @@ def _print(front: Front, document: Mapping[str, Any]) -> None:
     more = [("not shown", f"{left:,} points; -o FILE.csv writes all")] if left else []
     if "output" in document:
         more = [("written", str(document["output"]))]
-    count = f"{len(front):,} {document['points']} points of loss against {front.resource}"
+    kind = "" if front.kind == ALL else f" {front.kind}"
+    count = f"{len(front):,}{kind} points of loss against {front.resource}"
     print_table([("front", count), ("seconds", f"{document['seconds']:.2f}"), *more])
 
 

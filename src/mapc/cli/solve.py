@@ -9,7 +9,7 @@ import click
 
 from mapc.cli.describe import percent
 from mapc.cli.families import result_keys, result_rows
-from mapc.cli.front import SUFFIXES, run_front
+from mapc.cli.front import SUFFIXES, parse_points, run_front
 from mapc.cli.outcome import OutcomeError, interrupted
 from mapc.cli.output import print_json, print_table
 from mapc.cli.progress import Progress
@@ -46,9 +46,10 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--points",
-    type=click.IntRange(2, 100_000),
-    metavar="N",
-    help="With --front: the best choices at N budgets instead, each with its bound.",
+    callback=parse_points,
+    metavar="N|all",
+    help="With --front: the best choices at N budgets, each with its bound, or every point there "
+    "is, instead of those on the convex hull.",
 )
 @click.option("--require-optimal", is_flag=True, help="Fail (exit code 7) without a proof.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
@@ -63,7 +64,7 @@ def solve(
     memory_limit: str | None,
     output: str | None,
     front: bool,
-    points: int | None,
+    points: int | str | None,
     require_optimal: bool,
     quiet: bool,
     as_json: bool,

@@ -88,6 +88,19 @@ def test_certified_points_are_the_best_choices(problem, n):
         assert loss == bound == min(loss for cost, loss in every if cost <= budget)
 
 
+@settings(deadline=None, max_examples=60)
+@given(problems)
+def test_all_points_are_those_that_nothing_beats(problem):
+    found = front.complete(problem, 0)
+    every = set(choices(problem))
+    best = {
+        (cost, loss)
+        for cost, loss in every
+        if not any(c <= cost and q <= loss and (c, q) != (cost, loss) for c, q in every)
+    }
+    assert list(zip(found.columns["cost"], found.columns["loss"], strict=True)) == sorted(best)
+
+
 def test_a_stopped_search_keeps_its_bound():
     rng = np.random.default_rng(0)
     problem = separable(rng.uniform(1, 2, (40, 4)), rng.integers(1, 1000, (40, 4)))
@@ -163,6 +176,22 @@ def test_certified(run, layers):
     assert "5 certified points" in text
 
 
+def test_all_points(run, layers):
+    found = json.loads(run("solve", layers, "--front", "--points", "all", "--json").stdout)
+    assert found["points"] == "all"
+    assert found["cost"] == [128, 160, 192, 224, 256]
+    assert found["loss"] == [18, 11, 8, 7, 4]
+    text = run("solve", layers, "--front", "--points", "ALL").stdout
+    assert "5 points of loss against size" in " ".join(text.split())
+
+
+def test_too_many_points_to_list(run, layers, monkeypatch):
+    monkeypatch.setattr("mapc.models.bits.front.whole", lambda reduced: None)
+    done = run("solve", layers, "--front", "--points", "all")
+    assert (done.exit_code, done.stdout) == (4, "")
+    assert "too many points to list; expected --points N" in done.stderr
+
+
 def test_another_resource(run, layers):
     options = ("--budget", "size=none", "--budget", "latency=12", "--front", "--json")
     found = json.loads(run("solve", layers, *options).stdout)
@@ -187,7 +216,9 @@ ERRORS = {
     "no budget": (("--budget", "size=none"), "found none; expected --budget RESOURCE=AMOUNT"),
     "method": (("--method", "core"), "--method does not apply to --front"),
     "proof": (("--require-optimal",), "--require-optimal does not apply to --front"),
-    "points": (("--points", "1"), "'--points'"),
+    "one point": (("--points", "1"), "'1': expected 2 to 100000, or all"),
+    "no points": (("--points", "some"), "'some': expected 2 to 100000, or all"),
+    "many points": (("--points", "1" * 30), "expected 2 to 100000, or all"),
     "gap": (("--gap", "nan"), "gap nan: expected a fraction"),
     "target": (("-o", "front.txt"), "expected .csv or .json"),
 }
