@@ -5,6 +5,7 @@ import pytest
 from mapc.deploy import EXPORTERS
 from mapc.deploy.siblings import RULES, runtime_ties
 from mapc.errors import UsageError
+from mapc.instances.importers.ties import ties_by_rule
 
 LAYER = "model.layers.3."
 
@@ -22,7 +23,7 @@ LAYER = "model.layers.3."
             ["m.shared_expert.gate_proj", "m.experts.0.gate_proj", "m.shared_expert.up_proj"],
             [[0, 2]],
         ),
-        (["m.gate", "m.gate_proj", "m.up_proj"], [[1, 2]]),
+        (["m.gate", "m.experts.0.gate_proj", "m.experts.0.up_proj"], [[1, 2]]),
         (["s.q_a_proj", "s.kv_a_proj_with_mqa", "s.q_b_proj", "s.kv_b_proj"], [[0, 1]]),
         (
             [f"x.linear_attn.in_proj_{part}" for part in ("qkv", "z", "b", "a")],
@@ -38,10 +39,19 @@ def test_what_servers_fuse(runtime: str, names: list[str], fused: list[list[int]
     assert runtime_ties(runtime, names) == fused
 
 
-def test_llamacpp_and_onnxruntime_fuse_nothing() -> None:
+def test_llamacpp_holds_experts_in_one_tensor_and_fuses_nothing_else() -> None:
     names = [f"{LAYER}self_attn.{part}_proj" for part in "qkv"]
-    assert runtime_ties("vllm", names) == [[0, 1, 2]]
-    assert runtime_ties("llamacpp", names) == runtime_ties("onnxruntime", names) == []
+    experts = [f"{LAYER}mlp.experts.{i}.{part}_proj" for i in (0, 1) for part in ("up", "down")]
+    assert runtime_ties("vllm", names + experts) == [[0, 1, 2], [3, 4, 5, 6]]
+    assert runtime_ties("llamacpp", names + experts) == [[3, 5], [4, 6]]
+    assert runtime_ties("onnxruntime", names + experts) == []
+
+
+@pytest.mark.parametrize(("runtime", "preset"), [("vllm", "vllm"), ("modelopt", "modelopt")])
+def test_what_importers_tie_for_a_runtime_passes_its_exporter(runtime: str, preset: str) -> None:
+    names = [f"l.{part}_proj" for part in ("q", "k", "v", "o", "gate", "up", "down")]
+    tied = ties_by_rule(names, [preset])
+    assert runtime_ties(runtime, names) == [tied[row].tolist() for row in range(len(tied))]
 
 
 def test_hawq_ties_a_downsample_to_the_layer_beside_it() -> None:
