@@ -3,13 +3,15 @@
 1. Cutting planes in the space of prices give a bound (`multipliers`).
 2. Raised prices, exchanges and joins give a feasible choice (`exchange`, `joining`).
 3. Options that bound and choice rule out are dropped; often few groups stay open, and listing
-   their choices proves the optimum without a solver (`proving`).
-4. A solver decides the groups that are cheapest to change, more of them each time, and as soon
-   as few options are left open anywhere, the whole of it.
+   their choices proves the optimum (`proving`).
+4. Groups that the relaxation splits are decided, one part of the problem after another
+   (`branching`); a better choice drops more options, and what is left is searched again.
+5. A solver decides what is still open.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,28 +19,28 @@ import numpy as np
 from mapc.errors import InfeasibleError
 from mapc.graph.operators import BoolArray, IntArray
 from mapc.models.base import Search
+from mapc.models.bits.branching import Branching, Part
 from mapc.models.bits.exchange import State, exchanged, feasible_near
 from mapc.models.bits.formulations import Lift, choice_of
-from mapc.models.bits.grid import Grid, lagrangian, restricted, subproblem
+from mapc.models.bits.grid import Grid, exact_sum, lagrangian, restricted, subproblem
 from mapc.models.bits.joining import improved
 from mapc.models.bits.multipliers import GridOracle, maximise
 from mapc.models.bits.problem import BitsProblem
 from mapc.models.bits.proving import Prices, listed
-from mapc.models.bits.questions import Question, questions
+from mapc.models.bits.questions import questions
 from mapc.models.bits.reduction import Reduced
-from mapc.solvers.base import Solution, Status
+from mapc.solvers.base import Status
 
 SOURCE = "cutting planes"
 JOIN_ROUNDS = 4
 LISTING_OPTIONS = 250
-"""Options left open beside one per group up to which they are listed without a solver."""
-OPEN_OPTIONS = 4000
-"""Up to which a solver is given the whole problem at once."""
-CORES = (64, 128, 256, 512)
-"""Groups that a solver decides while the others are fixed."""
-CORE_TIME, CORE_WORK = 1.5, 1.0
-PROOF_WORK = 60.0
-"""Work of a solver's calls where the clock does not count."""
+"""Options left open beside one per group up to which they are listed at once."""
+PARTS = (4, 8, 16, 60, 240)
+"""Parts of the problem looked at before it is cut down to what is still open."""
+SOLVED_OPTIONS = 1000
+"""Options left open up to which a solver comes before the many parts."""
+WORK = 60.0
+"""Work of a solver's call where the clock does not count."""
 
 
 class Allocation:
@@ -120,37 +122,22 @@ class Allocation:
         keep[grid.options(self.state.row)] = True
         return np.asarray(keep, dtype=np.bool_)
 
-    def ask(
-        self, part: Reduced, options: IntArray, around: IntArray, question: Question
-    ) -> tuple[Solution, Lift]:
-        """Have a solver decide a part, the other groups as given.
+    def left_open(self) -> tuple[Grid, IntArray, IntArray]:
+        """Return what is open: its grid, its groups, and the option behind each of its options.
 
-        Parameters
-        ----------
-        part : Reduced
-        options : int64[m']
-            Option of the whole problem behind each of the part.
-        around : int64[n]
-            Rows of the grid for the groups outside.
+        The quanta of the groups that are decided are in the grid's base.
         """
-        start = None
-        if self.state is not None:
-            mine = np.zeros(len(self.reduced.quanta), dtype=np.bool_)
-            mine[self.grid.options(self.state.row)] = True
-            start = np.flatnonzero(mine[options])
-        program, lift = choice_of(part, unit=question.unit, start=start, name=self.problem.name)
-        source = f"MIP ({question.backend})"
-
-        def take(values: Any) -> None:
-            chosen = options[lift.choice(np.asarray(values))]
-            row, group = around.copy(), self.reduced.group_of[chosen]
-            row[group] = chosen - self.reduced.start[group]
-            self.offer(State(self.grid, row), source)
-
-        solution = question.put(self.search, program, on_values=take)
-        if solution.values is not None:
-            take(solution.values)
-        return solution, lift
+        assert self.state is not None
+        keep = self.open_options()
+        part, kept = restricted(self.reduced, keep), np.flatnonzero(keep)
+        row = np.flatnonzero(np.isin(kept, self.grid.options(self.state.row)))
+        groups = np.flatnonzero(np.diff(part.start) > 1)
+        inner, behind = subproblem(part, groups, row)
+        decided = np.ones(self.grid.n_groups, dtype=np.bool_)
+        decided[groups] = False
+        grid = Grid.of(inner)
+        fixed = exact_sum(part.quanta[row[decided]])
+        return replace(grid, base=grid.base + fixed), groups, kept[behind]
 
 
 def attack(one: Allocation) -> None:
@@ -166,68 +153,72 @@ def attack(one: Allocation) -> None:
         join(one)
     if search.done() or one.closed or one.prove_by_listing():
         return
-    solve_cores(one)
-    solve_open(one)
+    for parts in PARTS[:2]:
+        branch(one, parts)
+    if int(one.open_options().sum()) - one.grid.n_groups <= SOLVED_OPTIONS:
+        solve_open(one, one.search.remaining() / 2)
+    for parts in PARTS[2:]:
+        branch(one, parts)
+    solve_open(one, one.search.remaining())
 
 
 def join(one: Allocation) -> None:
-    """Re-decide groups until that no longer helps, or what is left can be listed."""
-    for seed in range(3):
-        state = one.state
-        if state is None or one.search.done():
-            return
-        before = state.quanta
-        found = improved(
-            State(one.grid, state.row),
-            one.dual.multipliers,
-            rounds=JOIN_ROUNDS,
-            seed=one.search.seed + seed,
-            stop=one.search.done,
-        )
-        one.offer(found, "joins")
-        gap = before - one.bound
-        if before - found.quanta <= gap // 16:
-            return
+    """Re-decide groups, a few dozen at a time."""
+    assert one.state is not None
+    state = State(one.grid, one.state.row)
+    found = improved(
+        state,
+        one.dual.multipliers,
+        rounds=JOIN_ROUNDS,
+        seed=one.search.seed,
+        stop=one.search.done,
+    )
+    one.offer(found, "joins")
 
 
-def solve_cores(one: Allocation) -> None:
-    """Have a solver decide the groups that are cheapest to change, more of them each time.
-
-    The groups around them stand where the multipliers put them: what they leave of the budgets
-    is for the core to use up.
-    """
-    reduced, grid = one.reduced, one.grid
-    if one.state is None or len(grid.loss) < 2:
+def branch(one: Allocation, parts: int) -> None:
+    """Branch on split groups of what is still open."""
+    if one.state is None or one.search.done() or one.closed:
         return
-    value = one.prices.price[0]
-    row = np.argmin(value, axis=0).astype(np.int64)
-    near = np.argsort(np.partition(value, 1, axis=0)[1], kind="stable")
-    for size in CORES:
-        if one.search.done():
-            return
-        if int(one.open_options().sum()) - grid.n_groups <= OPEN_OPTIONS // 4:
-            return
-        before = one.state.quanta
-        part, options = subproblem(reduced, near[:size], grid.options(row))
-        question = questions(one.search, ("highs",), CORE_TIME, CORE_WORK)[0]
-        one.ask(part, options, row, question)
-        if one.state.quanta < before:
-            join(one)
+    grid, groups, behind = one.left_open()
+    base = one.state.row
+    row = np.searchsorted(behind, one.grid.options(base)[groups]) - grid.reduced.start[:-1]
+
+    def offer(state: State) -> None:
+        whole = base.copy()
+        whole[groups] = behind[grid.options(state.row)] - one.reduced.start[groups]
+        one.offer(State(one.grid, whole), "branching")
+
+    multipliers = one.dual.multipliers
+    root = Part(grid, multipliers, lagrangian(grid, multipliers))
+    search = Branching(State(grid, row), root, offer, one.search.done, one.search.seed)
+    search.run(parts, lambda bound: one.raise_bound(bound, "branching"))
+    one.raise_bound(search.bound, "branching")
 
 
-def solve_open(one: Allocation) -> None:
+def solve_open(one: Allocation, time: float) -> None:
     """Have a solver decide all that is still open, and prove.
 
-    A better choice closes more options, so that the next question is smaller. Without a choice
-    to start from, the answer may be that there is none.
+    Without a choice to start from, the answer may be that there is none. ``time`` is in seconds.
     """
-    nothing = np.zeros(one.grid.n_groups, dtype=np.int64)
-    for question in questions(one.search, ("cpsat", "highs"), None, PROOF_WORK):
+    for question in questions(one.search, ("cpsat", "highs"), time, WORK):
         if one.search.done() or one.closed:
             return
         keep = one.open_options()
         part, options = restricted(one.reduced, keep), np.flatnonzero(keep)
-        solution, lift = one.ask(part, options, nothing, question)
+        start = None
+        if one.state is not None:
+            start = np.flatnonzero(np.isin(options, one.grid.options(one.state.row)))
+        name = f"{one.problem.name}: choice"
+        program, lift = choice_of(part, unit=question.unit, start=start, name=name)
+
+        def take(values: Any, options: IntArray = options, lift: Lift = lift) -> None:
+            row = one.grid.rows(options[lift.choice(np.asarray(values))])
+            one.offer(State(one.grid, row), "MIP")
+
+        solution = question.put(one.search, program, on_values=take)
+        if solution.values is not None:
+            take(solution.values)
         if solution.status is Status.INFEASIBLE and one.state is None:
             raise InfeasibleError("no choice keeps all budgets at once; relax one")
         if solution.bound is not None and question.trusts(solution):

@@ -58,10 +58,11 @@ class State:
         return loss, grid.cost - grid.cost[:, self.row, across][:, np.newaxis]
 
 
-def feasible_near(grid: Grid, multipliers: FloatArray) -> State | None:
+def feasible_near(grid: Grid, multipliers: FloatArray, halvings: int = HALVINGS) -> State | None:
     """Return a feasible choice: multipliers raised as little as helps, then repaired.
 
-    None where the repair does not end within the budgets, which proves nothing.
+    None where the repair does not end within the budgets, which proves nothing. ``halvings`` says
+    how closely the least raise is looked for.
     """
     floor = 1e-3 * grid.loss_scale / grid.cost_scale
     tilt = np.maximum(multipliers, floor)
@@ -76,7 +77,7 @@ def feasible_near(grid: Grid, multipliers: FloatArray) -> State | None:
     while not (state := at(high)).feasible and high < 1e6:
         low, high = high, high * 8
     if state.feasible:
-        for _ in range(HALVINGS):
+        for _ in range(halvings):
             middle = (low + high) / 2
             trial = at(middle)
             if trial.feasible:

@@ -48,6 +48,7 @@ def improved(
     multipliers: FloatArray,
     *,
     rounds: int = 12,
+    listed: int = LISTED,
     seed: int = 0,
     stop: Callable[[], bool] = lambda: False,
 ) -> State:
@@ -63,6 +64,8 @@ def improved(
         A feasible choice.
     multipliers : float64[k]
     rounds : int
+    listed : int
+        Part choices kept of each half.
     seed : int
     stop : callable
         Asked before each round and while pairs are looked at.
@@ -94,8 +97,8 @@ def improved(
         if at > 1 and count > GROUPS:
             groups = _drawn(near, random)
         # a short list first: its finds narrow the windows of the long one
-        for listed in (LISTED // 16, LISTED):
-            found = _redecided(base, groups, value, multipliers, state.loss, listed, stop)
+        for length in (listed // 16, listed):
+            found = _redecided(base, groups, value, multipliers, state.loss, length, stop)
             state = found or state
         if at and count <= GROUPS:
             break

@@ -102,11 +102,11 @@ def known(problem: BitsProblem, reduced: Reduced, search: Search) -> IntArray:
 METHODS = (
     Method("floor", BOUND, bound, "the least loss of every group, budgets ignored"),
     _baseline("uniform", uniform, "the best single format"),
-    _baseline("greedy", greedy, "always the next step that saves most loss per cost"),
-    _baseline("hull-greedy", hull_greedy, "the same along lower convex hulls"),
     Method("core", EXACT, one_budget, "one budget: dual and exact core"),
     Method("cutting", EXACT, several_budgets, "several budgets: prices, joins, listing, MIP"),
     Method("threshold", EXACT, largest_loss, "the largest loss, by bisection"),
     Method("switches", EXACT, related_groups, "losses between groups: forests, then a MIP"),
+    _baseline("greedy", greedy, "always the next step that saves most loss per cost"),
+    _baseline("hull-greedy", hull_greedy, "the same along lower convex hulls"),
 )
-"""In the order in which they run."""
+"""In the order in which they run: what others do comes last, for comparison and as a reserve."""

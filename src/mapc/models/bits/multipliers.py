@@ -23,6 +23,8 @@ from mapc.models.bits.problem import FloatArray
 
 MAX_PIVOTS = 500
 ROUNDS = 120
+NEAR = 0.02
+"""How far around a start the first points are, relative to it."""
 TOLERANCE = 1e-10
 """Of the objective: nearer than this to the master, the dual counts as solved."""
 
@@ -102,6 +104,7 @@ def maximise(
     rounds: int = ROUNDS,
     stop: Callable[[], bool] = lambda: False,
     tolerance: float = TOLERANCE,
+    start: FloatArray | None = None,
 ) -> Dual:
     """Maximise the dual.
 
@@ -114,14 +117,17 @@ def maximise(
         Asked before each.
     tolerance : float
         Relative distance between the best value and the master at which to stop.
+    start : float64[k], optional
+        Multipliers that are near the best ones; points around them are tried first.
     """
     unit, loss_scale = oracle.cost_scale, oracle.loss_scale
     k = len(unit)
     ceiling = 1.0 + 1.0 / 1024
     master = _Master(k, ceiling)
     centre, best, best_row = np.zeros(k), -np.inf, np.zeros(0, dtype=np.int64)
-    point, step, trail = np.zeros(k), 0.5, []
-    done = 0
+    step, trail, done = 0.5, [], 0
+    first = [np.zeros(k)] if start is None else _around(start * unit / loss_scale)
+    point = first.pop()
     while done < rounds and not (done and stop()):
         answer = oracle(point * loss_scale / unit)
         done += 1
@@ -134,6 +140,9 @@ def maximise(
         height, outer = master.solve()
         if height - best <= tolerance * max(abs(height), 1e-12) or best > 1.0 + 1e-6:
             break
+        if first:
+            point = first.pop()
+            continue
         # a plane that leaves the master's point as it was: the step back was too long
         cut_off = loss + float(outer @ excess) < height
         step = 0.5 if cut_off else min(1.0, step * 2)
@@ -141,6 +150,12 @@ def maximise(
     trail.append(centre)
     prices = np.array(trail) * loss_scale / unit
     return Dual(prices[-1], best_row, prices, done, bool(best > 1.0))
+
+
+def _around(point: FloatArray) -> list[FloatArray]:
+    """Return a point, last, and points a little below and above it in every coordinate."""
+    shifts = NEAR * np.diag(np.maximum(point, point.max(initial=0.0) * NEAR))
+    return [*(point + shifts), *np.maximum(point - shifts, 0.0), point]
 
 
 class _Master:
