@@ -75,7 +75,7 @@ def _tensors(uses: list[Use]) -> list[WeightTensor]:
             load=readers[0].constant.load,
             facts={
                 "operator": readers[0].operator,
-                "tensor": readers[0].constant.tensor,
+                "tensor": readable(readers[0].constant.tensor),
                 "nodes": list(dict.fromkeys(use.node for use in readers)),
                 "axes": list(readers[0].axes),
             },
@@ -86,7 +86,7 @@ def _tensors(uses: list[Use]) -> list[WeightTensor]:
 
 def _uses(graph: Any, scope: Scope) -> Iterator[Use]:
     for at, node in enumerate(graph.node):
-        label = node.name or f"{node.op_type}_{at}"
+        label = readable(node.name) or f"{node.op_type}_{at}"
         if node.domain in STANDARD_DOMAINS:
             for position, suffix in _WEIGHTS.get(node.op_type, ()):
                 if position >= len(node.input) or not node.input[position]:
@@ -132,6 +132,11 @@ def _axes(node: Any, position: int, rank: int) -> Axes | None:
         # a table of vectors, each a row; other dimensions are no lookup of an embedding
         return (0,) if rank == 2 and _attribute(node, "axis", 0) == 0 else None
     return (0, 1)
+
+
+def readable(name: str | bytes) -> str:
+    """Return a name; protobuf hands out one that is no UTF-8 as bytes."""
+    return name.decode("utf-8", errors="replace") if isinstance(name, bytes) else name
 
 
 def _attribute(node: Any, name: str, default: int) -> int:

@@ -244,8 +244,9 @@ class _ImportanceMatrix:
         where = f"{self.where}: {name!r}"
         if f"{name}.counts" not in self._file.tensors:
             raise InstanceError("no counts", where, "in_sum2 and counts")
-        sums = np.atleast_2d(self._file.array(f"{name}.in_sum2").astype(np.float64))
-        counts = self._file.array(f"{name}.counts").astype(np.float64).reshape(-1, 1)
+        with np.errstate(invalid="ignore"):  # refused below
+            sums = np.atleast_2d(self._file.array(f"{name}.in_sum2").astype(np.float64))
+            counts = self._file.array(f"{name}.counts").astype(np.float64).reshape(-1, 1)
         if sums.ndim != 2 or sums.shape != (len(counts), columns):
             right = f"[{len(counts)}, {columns}]"
             raise InstanceError(f"in_sum2 of shape {sums.shape}", where, right)
@@ -255,7 +256,8 @@ class _ImportanceMatrix:
         seen = counts[:, 0] > 0
         if not seen.any():
             return np.ones_like(sums)
-        mean = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
+        with np.errstate(over="ignore"):  # and what overflows, where the weights are measured
+            mean = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
         mean[~seen] = mean[seen].mean(axis=0)
         return mean
 

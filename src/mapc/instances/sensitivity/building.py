@@ -59,15 +59,11 @@ def build_problem(
             raise InstanceError(
                 "no such resource", f"budget {resource!r}", ", ".join(resources) or "no budget"
             )
-    for group in groups:
-        for what, value in (("weights", group.weights), *_costs(group, resources)):
-            if not 0 <= value <= MAX_COST:
-                raise InstanceError(
-                    f"{what} {value}", f"group {group.name!r}", f"0 to {MAX_COST} (2**50)"
-                )
-    cost = np.asarray([c.cost for c in choices], dtype=np.int64).reshape(
-        len(choices), len(resources)
-    )
+    try:
+        cost = np.asarray([choice.cost for choice in choices], dtype=np.int64)
+        weights = np.asarray([group.weights for group in groups], dtype=np.int64)
+    except OverflowError:
+        raise _too_large(groups, resources) from None
     return BitsProblem(
         name=name,
         groups=tuple(group.name for group in groups),
@@ -77,18 +73,24 @@ def build_problem(
         loss=np.asarray([c.loss for c in choices], dtype=np.float64),
         resources=tuple(resources),
         units=tuple(units),
-        cost=np.ascontiguousarray(cost.T),
+        cost=np.ascontiguousarray(cost.reshape(len(choices), len(resources)).T),
         budget=tuple((budget or {}).get(resource) for resource in resources),
-        weights=np.asarray([group.weights for group in groups], dtype=np.int64),
+        weights=weights,
         allowed=np.asarray([c.allowed for c in choices], dtype=np.bool_),
         ties=Ragged.of([]) if ties is None else ties,
         provenance=dict(provenance or {}),
     )
 
 
-def _costs(group: Group, resources: Sequence[str]) -> list[tuple[str, int]]:
-    return [
-        (f"{resource} cost of {choice.format!r}", value)
-        for choice in group.choices
-        for resource, value in zip(resources, choice.cost, strict=True)
-    ]
+def _too_large(groups: Sequence[Group], resources: Sequence[str]) -> InstanceError:
+    """Name the number that no int64 holds; what merely is too large, the problem refuses."""
+    right = f"0 to {MAX_COST}"
+    for group in groups:
+        if abs(group.weights) >= 2**63:
+            return InstanceError(f"weights {group.weights}", f"group {group.name!r}", right)
+        for choice in group.choices:
+            for resource, value in zip(resources, choice.cost, strict=True):
+                if abs(value) >= 2**63:
+                    where = f"group {group.name!r}, format {choice.format!r}"
+                    return InstanceError(f"{resource} cost {value}", where, right)
+    raise AssertionError("no number is too large")

@@ -71,10 +71,23 @@ def weight_errors(
     Raises
     ------
     InstanceError
-        For weights or importance that are not finite, importance of another shape, and formats
-        that do not take such rows.
+        For weights or importance that are not finite or too large to be squared, importance of
+        another shape, and formats that do not take such rows.
     """
-    rows = as_rows(np.asarray(weights), axis)
+    # what is not finite is refused by name
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = _measured(as_rows(np.asarray(weights), axis), formats, importance, chunk)
+    if not (np.isfinite(found.norm) and np.isfinite(found.squared).all()):
+        raise InstanceError("squares too large for a float", "weights", "weights within 1e150")
+    return found
+
+
+def _measured(
+    rows: NDArray[np.floating],
+    formats: Sequence[Format],
+    importance: ArrayLike | None,
+    chunk: int,
+) -> Errors:
     channels, row = rows.shape
     matter = _importance(importance, channels, row)
     squared, norm, peak = np.zeros(len(formats)), 0.0, 0.0
@@ -107,7 +120,8 @@ def _importance(importance: ArrayLike | None, channels: int, row: int) -> FloatA
     if importance is None:
         return None
     matter = np.atleast_2d(np.asarray(importance, dtype=np.float64))
-    if matter.ndim != 2 or matter.shape[1] != row or channels % len(matter):
+    fits = matter.ndim == 2 and matter.shape[1] == row and len(matter) > 0
+    if not fits or channels % len(matter):
         raise InstanceError(
             f"shape {matter.shape}", "importance", f"[k, {row}] with k dividing {channels}"
         )

@@ -97,7 +97,7 @@ def without(key: str) -> dict[str, Any]:
         (changed(delta_w_int8_sq=[1.0, 2.0]), "delta_w_int8_sq: 2 entries"),
         (changed(params_M=[0.5, 0.1234567, 0.1]), "params_M[1]: 123456.7 of them"),
         (changed(params_unit="1e9"), "params_unit: '1e9'"),
-        (changed(params_M=[1e12, 1.0, 1.0]), "weights 1000000000000000000"),
+        (changed(params_M=[1e12, 1.0, 1.0]), "size cost 4000000000000000000"),
         (changed(macs_M=[1.0, 2.0]), "macs_M: 2 entries"),
         (without("latency_int8_ms"), "latency: widths [4]; expected widths [4, 8]"),
         (changed(latency_int8_ms=[1.0, 2.0, 1e-17]), "latency: 17 decimals"),

@@ -109,7 +109,7 @@ def changed(**changes: Any) -> dict[str, Any]:
         (changed(scores=[1.0, None, 0.0]), "score of 'fp8_e4m3_tensor': None"),
         (changed(scores=[True, 1.0, 0.0]), "score of 'nvfp4': True"),
         (changed(costs=[1.0, -8.0, 0.0]), "cost of 'fp8_e4m3_tensor': -8.0"),
-        (changed(costs=[1e300, 8.0, 0.0]), "size cost of 'nvfp4'"),
+        (changed(costs=[1e300, 8.0, 0.0]), "format 'nvfp4': size cost"),
         (changed(uncompressed_cost="x"), "uncompressed_cost: 'x'"),
         (changed(formats=[FP8, FP8, NONE]), "FP8_DEFAULT_CFG"),
     ],

@@ -238,6 +238,16 @@ def test_nameless_nodes_get_names(tmp_path: Path) -> None:
     assert names == ["MatMul_0", "same", "same_2"]
 
 
+def test_names_that_are_no_utf8_are_still_names(tmp_path: Path) -> None:
+    nodes = [helper.make_node("MatMul", ["x", "wwww"], ["y"], "nnnn")]
+    path = saved(tmp_path, graph(nodes, {"wwww": weight(4, 4)}))
+    data = path.read_bytes().replace(b"nnnn", b"n\xff\xfen").replace(b"wwww", b"w\xff\xfew")
+    path.write_bytes(data)
+    (tensor,) = onnx_weights(path)
+    assert tensor.name == "n\ufffd\ufffdn"
+    assert tensor.facts["tensor"] == "w\ufffd\ufffdw"
+
+
 def test_external_data_is_read_and_kept_inside_the_folder(tmp_path: Path) -> None:
     w = weight(64, 64)
     g = graph([node("MatMul", ["x", "w"], "y")], {"w": w})

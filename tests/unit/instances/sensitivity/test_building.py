@@ -41,10 +41,16 @@ def test_a_problem_without_resources_is_one() -> None:
 @pytest.mark.parametrize(
     ("group", "message"),
     [
-        (Group("a", [Choice("int4", 0.0, (2**50 + 1,))]), "size cost of 'int4' 1125899906842625"),
-        (Group("a", [Choice("int4", 0.0, (2**70,))]), "size cost of 'int4'"),
-        (Group("a", [Choice("int4", 0.0, (-1,))]), "size cost of 'int4' -1"),
-        (Group("a", [Choice("int4", 0.0, (1,))], weights=2**70), "weights"),
+        (
+            Group("a", [Choice("int4", 0.0, (2**50 + 1,))]),
+            "format 'int4': size cost 1125899906842625",
+        ),
+        (
+            Group("a", [Choice("int4", 0.0, (2**70,))]),
+            "format 'int4': size cost 1180591620717411303424",
+        ),
+        (Group("a", [Choice("int4", 0.0, (-1,))]), "format 'int4': size cost -1"),
+        (Group("a", [Choice("int4", 0.0, (1,))], weights=2**70), "weights 1180591620717411303424"),
         (Group("a", [Choice("int4", -1.0, (1,))]), "-1.0"),
         (Group("a", [Choice("int4", float("nan"), (1,))]), "nan"),
         (Group("a", []), "a"),

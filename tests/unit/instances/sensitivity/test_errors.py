@@ -80,11 +80,17 @@ def test_weights_must_be_finite(bad: float) -> None:
         weight_errors(weights, SOME, chunk=4)
 
 
+def test_weights_must_be_small_enough_to_be_squared() -> None:
+    with pytest.raises(InstanceError, match="weights: squares too large for a float"):
+        weight_errors(np.full((4, 4), 1e200), SOME)
+
+
 @pytest.mark.parametrize(
     ("importance", "message"),
     [
         (np.ones(5), "shape"),
         (np.ones((3, 4)), "shape"),
+        (np.ones((0, 4)), "shape"),
         (np.ones((1, 1, 4)), "shape"),
         (-np.ones(4), "negative"),
         (np.full(4, np.nan), "not finite"),
