@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mapc.errors import InstanceError, UnavailableError
 from mapc.files import read_bytes
+from mapc.models.bits.problem import BitsProblem
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,23 @@ def weight_sites(path: Path) -> dict[str, Site]:
         for name, axis in _weights(node, ranks):
             site = Site(frozenset({node.op_type}), (node.name,), axis)
             found[name] = _joined(found[name], site) if name in found else site
+    return found
+
+
+def recorded_sites(problem: BitsProblem) -> dict[str, tuple[str, Site]]:
+    """Return weight tensor and site of every group, as reading an ONNX model recorded them.
+
+    Groups of which nothing is known are left out.
+    """
+    facts: Any = problem.provenance.get("tensors")
+    found: dict[str, tuple[str, Site]] = {}
+    for group, fact in facts.items() if isinstance(facts, Mapping) else ():
+        if not (isinstance(fact, Mapping) and {"tensor", "nodes", "operator"} <= fact.keys()):
+            continue
+        axes = fact.get("axes", ())
+        axis = int(axes[0]) if len(axes) == 1 and fact["operator"] != "Gather" else None
+        site = Site(frozenset({str(fact["operator"])}), tuple(map(str, fact["nodes"])), axis)
+        found[str(group)] = (str(fact["tensor"]), site)
     return found
 
 

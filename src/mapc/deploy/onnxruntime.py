@@ -7,7 +7,9 @@ algorithm such as ``RTNWeightOnlyQuantConfig``. `static_arguments` and `nbits_ar
 document into the arguments themselves.
 
 What a channel is depends on the operator that reads a weight, and the second quantizer knows nodes
-only; both are looked up in the model, if it is given.
+only. Problems that were read from an ONNX model remember both; else they are looked up in the
+model, if it is given. A model is best prepared (constants folded, nodes named) before its weights
+are read, since that renames them.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mapc.deploy.assignment import Entry, Knows, Names, assignments
-from mapc.deploy.onnx_sites import Site, weight_sites
+from mapc.deploy.assignment import Entry, assignments
+from mapc.deploy.onnx_sites import Site, recorded_sites, weight_sites
 from mapc.deploy.text import to_json
 from mapc.errors import UnavailableError, UsageError
 from mapc.graph.formats import BLOCK, CAST, CHANNEL, FLOAT, INTEGER, TENSOR, Format
@@ -55,31 +57,23 @@ def export(
     InstanceError
         For a model that cannot be read.
     """
-    knows: Knows = knows_static if form == "qdq" else knows_nbits
+    known = recorded_sites(problem)
     entries = assignments(
         problem,
         plan,
         RUNTIME,
-        knows,
+        knows_static if form == "qdq" else knows_nbits,
         rename=rename,
         separator=separator,
-        translate=str if form == "nbits" and model is None else _tensor_of(problem),
+        translate=lambda name: known[name][0] if name in known else name,
     )
-    sites = {} if model is None else weight_sites(Path(model))
-    if model is not None:
+    if model is None:
+        sites = dict(known.values())
+    else:
+        sites = weight_sites(Path(model))
         _check_read(entries, sites, model)
     document = _static(entries, sites, axis) if form == "qdq" else _matmuls(entries, sites)
     return to_json(document)
-
-
-def _tensor_of(problem: BitsProblem) -> Names:
-    """Return what turns a group, which an imported model names after a node, into its tensor."""
-    facts = problem.provenance.get("tensors")
-    tensors: dict[str, str] = {}
-    for group, fact in facts.items() if isinstance(facts, Mapping) else ():
-        if isinstance(fact, Mapping) and isinstance(fact.get("tensor"), str):
-            tensors[group] = fact["tensor"]
-    return lambda name: tensors.get(name, name)
 
 
 def knows_static(format: Format) -> bool:
@@ -164,13 +158,17 @@ def _static(entries: Sequence[Entry], sites: Mapping[str, Site], axis: int | Non
 
 def _axis(entry: Entry, sites: Mapping[str, Site], axis: int | None) -> int:
     site = sites.get(entry.name)
-    found = axis if site is None else site.axis
-    if found is None:
-        raise UsageError(
-            f"group {entry.group!r}: {entry.format.name} has a scale for each channel, and "
-            "nothing says which axis that is; expected option model or axis"
-        )
-    return found
+    known = axis if site is None or site.axis is None else site.axis
+    if known is not None:
+        return known
+    why = (
+        "nothing says which axis that is; expected option model or axis"
+        if site is None
+        else f"{', '.join(sorted(site.kinds))} has no one axis for it; expected another format"
+    )
+    raise UsageError(
+        f"group {entry.group!r}: {entry.format.name} has a scale for each channel, and {why}"
+    )
 
 
 def _matmuls(entries: Sequence[Entry], sites: Mapping[str, Site]) -> Document:
@@ -178,34 +176,36 @@ def _matmuls(entries: Sequence[Entry], sites: Mapping[str, Site]) -> Document:
     for entry in entries:
         if entry.kept:
             continue
+        _check_matmul(entry, sites)
         block = entry.format.block if entry.format.scope == BLOCK else _WHOLE_ROW
         scheme = "asym" if entry.format.zero_bits else "sym"
-        for node in _nodes(entry, sites):
-            custom[node] = {"bits": entry.format.bits, "group_size": block, "scheme": scheme}
-    kept = [node for entry in entries if entry.kept for node in _nodes(entry, sites)]
-    return {"nodes_to_exclude": kept, "customized_weight_config": custom}
+        settings = {"bits": entry.format.bits, "group_size": block, "scheme": scheme}
+        nodes = sites[entry.name].nodes if entry.name in sites else (entry.name,)
+        custom.update((node, settings) for node in nodes)
+    kept = (entry.name for entry in entries if entry.kept)
+    nodes_kept = [n for name in kept for n in (sites[name].nodes if name in sites else (name,))]
+    return {"nodes_to_exclude": nodes_kept, "customized_weight_config": custom}
 
 
-def _nodes(entry: Entry, sites: Mapping[str, Site]) -> tuple[str, ...]:
-    if not sites:
-        return (entry.name,)
-    site = sites[entry.name]
-    if site.kinds != {"MatMul"} and not entry.kept:
+def _check_matmul(entry: Entry, sites: Mapping[str, Site]) -> None:
+    site = sites.get(entry.name)
+    if site is not None and site.kinds != {"MatMul"}:
         raise UsageError(
             f"group {entry.group!r}: {entry.name!r} is read by {', '.join(sorted(site.kinds))}; "
             f"expected MatMul alone, as {entry.format.name} in MatMulNBits"
         )
-    return site.nodes
 
 
 def _kept_nodes(entries: Sequence[Entry], sites: Mapping[str, Site]) -> list[str]:
-    kept = [entry for entry in entries if entry.kept]
-    if kept and not sites:
-        raise UsageError(
-            f"group {kept[0].group!r} stays {kept[0].format.name}: weights are kept by leaving out "
-            "the nodes that read them; expected option model"
-        )
-    return list(dict.fromkeys(node for entry in kept for node in sites[entry.name].nodes))
+    nodes: dict[str, None] = {}
+    for entry in entries:
+        if entry.kept and entry.name not in sites:
+            raise UsageError(
+                f"group {entry.group!r} stays {entry.format.name}: weights are kept by leaving out "
+                "the nodes that read them; expected option model"
+            )
+        nodes.update(dict.fromkeys(sites[entry.name].nodes if entry.kept else ()))
+    return list(nodes)
 
 
 def _check_read(entries: Sequence[Entry], sites: Mapping[str, Site], model: str) -> None:

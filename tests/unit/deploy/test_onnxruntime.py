@@ -16,6 +16,7 @@ from mapc.deploy.onnxruntime import (
 )
 from mapc.errors import UsageError
 from mapc.graph.formats import format_named
+from mapc.instances.importers.weights import import_onnx_weights
 
 onnx = pytest.importorskip("onnx")
 helper = onnx.helper
@@ -98,11 +99,33 @@ def test_an_axis_serves_without_a_model(build) -> None:
     assert found["extra_options"]["TensorQuantOverrides"]["a"][0]["axis"] == 1
 
 
+def test_a_problem_read_from_a_model_remembers_enough(build, path) -> None:
+    """Groups are operators there; the tensors, axes and nodes are those found in the model."""
+    read = import_onnx_weights(path, formats=["int4", "int8", "fp32"])
+    assert list(read.groups) == ["conv", "gemm", "one", "two"]
+    formats = ("int8", "int4", "int4", "fp32")
+    problem, plan = build(dict(zip(read.groups, formats, strict=True)), read.provenance)
+    by_tensor = build(dict(zip(SHAPES, formats, strict=True)))
+    remembered = document(problem, plan)
+    assert remembered == document(*by_tensor, model=path) == document(problem, plan, model=path)
+    assert remembered["nodes_to_exclude"] == ["two"]
+    problem, plan = build({"one": "int4_g32", "two": "bf16"}, read.provenance)
+    by_tensor = build({"one.w": "int4_g32", "two.w": "bf16"})
+    assert document(problem, plan, form="nbits") == document(*by_tensor, form="nbits", model=path)
+
+
 def test_what_only_a_model_could_tell(build) -> None:
     with pytest.raises(UsageError, match=r"group 'a': int8 .*expected option model or axis"):
         export(*build({"a": "int8"}))
     with pytest.raises(UsageError, match=r"group 'a' stays bf16.*expected option model"):
         export(*build({"a": "bf16"}))
+
+
+def test_a_table_has_no_channels_for_this_quantizer(build) -> None:
+    facts = {"tensor": "t", "nodes": ["n"], "operator": "Gather", "axes": [0]}
+    problem, plan = build({"a": "int8"}, {"tensors": {"a": facts}})
+    with pytest.raises(UsageError, match="Gather has no one axis for it; expected another format"):
+        export(problem, plan)
 
 
 def test_weights_that_the_model_lacks_are_named(build, path) -> None:
