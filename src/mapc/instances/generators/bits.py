@@ -7,6 +7,7 @@ measured losses scatter around both.
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -98,7 +99,7 @@ def _weights(rng: np.random.Generator, groups: int, sizes: str) -> IntArray:
 def _size(weights: IntArray, widths: list[Fraction]) -> IntArray:
     """Bits of every group in every format, rounded up to whole bits."""
     eighths = np.array([int(width * 8) for width in widths], dtype=np.int64)
-    return -(-weights[:, None] * eighths // 8)
+    return np.asarray(-(-weights[:, None] * eighths // 8))
 
 
 def _others(rng: np.random.Generator, weights: IntArray, widths: list[Fraction]) -> list[IntArray]:
@@ -117,9 +118,7 @@ def _others(rng: np.random.Generator, weights: IntArray, widths: list[Fraction])
 def _budget(cost: IntArray, widths: list[Fraction]) -> int:
     """Return what 4.75 bits per weight would cost, between the two uniform formats around it."""
     totals = [int(column.sum()) for column in cost.T]
-    for (low, below), (high, above) in zip(
-        zip(widths, totals, strict=True), list(zip(widths, totals, strict=True))[1:], strict=False
-    ):
+    for (low, below), (high, above) in itertools.pairwise(zip(widths, totals, strict=True)):
         if low <= _BITS_PER_WEIGHT <= high:
             return int(below + (above - below) * (_BITS_PER_WEIGHT - low) / (high - low))
     return max(totals) if widths[-1] < _BITS_PER_WEIGHT else min(totals)

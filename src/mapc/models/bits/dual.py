@@ -69,7 +69,8 @@ class Steps:
     def choice(self, taken: int) -> IntArray:
         """Return the option of every group after the first ``taken`` steps, int64[n]."""
         position = np.bincount(self.group[:taken], minlength=len(self.hull))
-        return self.hull.values[self.hull.start[:-1] + position]
+        choice: IntArray = self.hull.values[self.hull.start[:-1] + position]
+        return choice
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ problems, all at once by a dynamic program.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -129,7 +130,7 @@ def whole(reduced: Reduced, state_limit: int = STATE_LIMIT) -> Front | None:
     """
     history, states, made = History(), States.root(), 0
     cost, quanta, start = reduced.cost[0], reduced.quanta, reduced.start.tolist()
-    for begin, end in zip(start[:-1], start[1:], strict=True):
+    for begin, end in itertools.pairwise(start):
         options, count = np.arange(begin, end, dtype=np.int64), len(states)
         made += count * len(options)
         if made > state_limit:
