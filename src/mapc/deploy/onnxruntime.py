@@ -47,7 +47,7 @@ def export(
     """Return the arguments of a quantizer as JSON.
 
     Groups are weight tensors, or what `mapc.instances.importers` made of those of a model; for
-    ``nbits`` without a model they are MatMul nodes.
+    ``nbits``, names that nothing is known of are MatMul nodes.
 
     Raises
     ------
