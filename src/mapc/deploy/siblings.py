@@ -13,26 +13,20 @@ from collections.abc import Mapping, Sequence
 from mapc.errors import UsageError
 from mapc.instances.importers.ties import TieRule, ties_by_rule
 
-_LATENT = TieRule(
-    "latent_qkv_a",
-    r"(.*)\.(?:q_a_proj|kv_a_proj_with_mqa)(?:\.weight)?",
-    "down projections of one latent attention",
-)
 _DOWNSAMPLE = TieRule(
     "downsample",
     r"(.*)\.quant_(?:convbn1|identity_convbn)",
     "layers that read one quantised activation, which has one width",
 )
-_SERVED = ("vllm", _LATENT)
 
 RULES: Mapping[str, tuple[str | TieRule, ...]] = {
-    "modelopt": ("modelopt", _LATENT),
-    "compressed-tensors": _SERVED,
-    "llm-compressor": _SERVED,
-    "autoround": _SERVED,
-    "vllm": _SERVED,
-    "sglang": _SERVED,
-    "tensorrt-llm": _SERVED,
+    "modelopt": ("modelopt",),
+    "compressed-tensors": ("vllm",),
+    "llm-compressor": ("vllm",),
+    "autoround": ("vllm",),
+    "vllm": ("vllm",),
+    "sglang": ("vllm",),
+    "tensorrt-llm": ("vllm",),
     "llamacpp": ("llamacpp",),
     "onnxruntime": (),
     "hawq": (_DOWNSAMPLE,),

@@ -51,6 +51,11 @@ TIE_RULES: dict[str, TieRule] = {
             "the matrices of one expert",
         ),
         TieRule(
+            "latent_qkv_a",
+            rf"(.*)\.(?:q_a_proj|kv_a_proj_with_mqa){_END}",
+            "down projections of one latent attention",
+        ),
+        TieRule(
             "linear_attention_qkvz",
             rf"(.*\.linear_attn)\.in_proj_(?:qkv|z){_END}",
             "fused input projections of linear attention",
@@ -64,14 +69,23 @@ TIE_RULES: dict[str, TieRule] = {
 }
 """Rules by name."""
 
+_SERVED = (
+    "qkv",
+    "latent_qkv_a",
+    "gate_up",
+    "experts",
+    "linear_attention_qkvz",
+    "linear_attention_ba",
+)
 TIE_PRESETS: dict[str, tuple[str, ...]] = {
     "none": (),
-    "vllm": ("qkv", "gate_up", "experts", "linear_attention_qkvz", "linear_attention_ba"),
-    "modelopt": ("qkv", "gate_up", "experts", "linear_attention_qkvz", "linear_attention_ba"),
+    "vllm": _SERVED,
+    "modelopt": _SERVED,
     "llamacpp": ("expert_kind",),
 }
-"""What runtimes fuse: vLLM runs fused q-k-v and gate-up and one kernel for the experts of a layer;
-llama.cpp keeps each matrix of all experts of a layer in one tensor."""
+"""What runtimes fuse, as exporters demand it: vLLM runs fused q-k-v (also of latent attention) and
+gate-up and one kernel for the experts of a layer; llama.cpp keeps each matrix of all experts of a
+layer in one tensor."""
 
 
 def ties_by_rule(names: Sequence[str], rules: Iterable[str | TieRule]) -> Ragged:

@@ -59,6 +59,14 @@ def test_experts_of_a_layer() -> None:
     assert sets(EXPERTS, "gate_up", "expert_kind")[0] == [0, 1, 3, 4, 6, 7]
 
 
+def test_latent_attention() -> None:
+    parts = ("q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj")
+    names = [f"l.{layer}.self_attn.{part}.weight" for layer in range(2) for part in parts]
+    for rule in ("latent_qkv_a", "vllm", "modelopt"):
+        assert sets(names, rule) == [[0, 2], [5, 7]]
+    assert sets(names, "llamacpp") == []
+
+
 def test_linear_attention() -> None:
     names = [f"l.0.linear_attn.in_proj_{x}" for x in ("qkv", "z", "a", "b")]
     assert sets(names, "linear_attention_qkvz", "linear_attention_ba") == [[0, 1], [2, 3]]
