@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from mapc.errors import UsageError
@@ -24,7 +26,7 @@ class Option:
     help : str
         One sentence.
     kind : type
-        ``int``, ``float``, ``str`` or ``bool``.
+        ``int``, ``float``, ``str``, ``bool``, or ``Path`` for a file, which may be a text as well.
     default : object
         Only said in help; an option that is not given is left to the function.
     choices : tuple of str
@@ -90,10 +92,18 @@ def _check(option: Option, value: Any, what: str) -> None:
             )
 
 
-_KINDS = {int: "a whole number", float: "a number", str: "a text", bool: "True or False"}
+_KINDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "True or False",
+    Path: "a path",
+}
 
 
 def _is_of(value: Any, kind: type) -> bool:
     if isinstance(value, bool):  # a bool is an int, but nobody means it as one
         return kind is bool
+    if kind is Path:
+        return isinstance(value, str | PathLike)
     return isinstance(value, int | float) if kind is float else isinstance(value, kind)

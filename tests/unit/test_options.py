@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from mapc.errors import UsageError
@@ -9,6 +11,7 @@ OPTIONS = (
     Option("exact", "Count all.", bool),
     Option("mode", "How.", choices=("a", "b", "c")),
     Option("widths", "Bits.", int, many=True),
+    Option("table", "What to read.", Path),
 )
 
 
@@ -19,6 +22,8 @@ OPTIONS = (
         {"groups": 1, "scale": 2, "exact": False},
         {"groups": 1, "scale": 2.5, "mode": "b", "widths": []},
         {"groups": 1, "widths": (4, 8)},
+        {"groups": 1, "table": "a.csv"},
+        {"groups": 1, "table": Path("a.csv")},
     ],
 )
 def test_good_options(given):
@@ -31,7 +36,8 @@ def test_good_options(given):
         ({}, "generator x: option 'groups' is missing: How many."),
         (
             {"groups": 1, "size": 2},
-            "generator x: unknown option 'size'; expected groups, scale, exact, mode, widths",
+            "generator x: unknown option 'size'; "
+            "expected groups, scale, exact, mode, widths, table",
         ),
         ({"groups": "1"}, "generator x: option 'groups' is '1'; expected a whole number"),
         ({"groups": True}, "generator x: option 'groups' is True; expected a whole number"),
@@ -42,6 +48,7 @@ def test_good_options(given):
         ({"groups": 1, "mode": "d"}, "generator x: option 'mode' is 'd'; expected a, b or c"),
         ({"groups": 1, "widths": 4}, "generator x: option 'widths' is 4; expected a list"),
         ({"groups": 1, "widths": "48"}, "generator x: option 'widths' is '48'; expected a list"),
+        ({"groups": 1, "table": 3}, "generator x: option 'table' is 3; expected a path"),
         ({"groups": 1, "widths": [4, None]}, "option 'widths' is None; expected a whole number"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -40,6 +41,7 @@ _TYPES: Mapping[type, click.ParamType[Any]] = {
     int: click.INT,
     float: click.FLOAT,
     str: click.STRING,
+    Path: click.STRING,  # whether it can be read, the reader says
 }
 _COMMA = re.compile(r"(?<!\\),")
 
@@ -56,7 +58,7 @@ def _joiner(option: Option) -> Callable[[click.Context, click.Parameter, tuple[s
     return join
 
 
-_METAVARS = {int: "N", float: "X", str: "TEXT"}
+_METAVARS = {int: "N", float: "X", str: "TEXT", Path: "FILE"}
 
 
 def _metavar(option: Option) -> str | None:

@@ -14,7 +14,6 @@ from mapc.cli.writing import output_option, write_instance
 
 if TYPE_CHECKING:
     from mapc.instances.importers.importer import Importer
-    from mapc.options import Option
 
 
 class Import(click.Command):
@@ -61,27 +60,8 @@ def command_of(importer: Importer) -> click.Command:
     command = json_option(output_option(budget_option(click.command(importer.name)(run))))
     command.help = importer.summary
     file = click.Argument(["file"])
-    command.params = [
-        file,
-        *(flag(declared(option)) for option in importer.options),
-        *command.params,
-    ]
+    command.params = [file, *map(flag, importer.options), *command.params]
     return command
-
-
-def declared(option: Any) -> Option:
-    """Return an importer's option as other commands declare theirs."""
-    from mapc.instances.importers import importer
-    from mapc.options import Option
-
-    return Option(
-        option.name,
-        option.help,
-        int if option.kind == importer.NUMBER else str,
-        choices=option.choices,
-        many=option.kind == importer.LIST,
-        required=option.required,
-    )
 
 
 @click.command(

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -12,6 +14,7 @@ OPTIONS = (
     Option("formats", "What to choose from.", many=True, default=("int4", "int8")),
     Option("widths", "Bits.", int, many=True),
     Option("mode", "How.", choices=("a", "b"), many=True),
+    Option("table", "What to read.", Path),
 )
 
 
@@ -36,6 +39,7 @@ def parse(*args):
         (("--formats", r"x{1\,2}=>y,z"), {"formats": ["x{1,2}=>y", "z"]}),
         (("--widths", "4,8"), {"widths": [4, 8]}),
         (("--mode", "b,a"), {"mode": ["b", "a"]}),
+        (("--table", "a,b.csv"), {"table": "a,b.csv"}),
     ],
 )
 def test_values(args, options):
@@ -65,5 +69,6 @@ def test_help_says_kind_and_default():
         "--exact / --no-exact Count all of it. [default: exact]",
         "--formats TEXT,... What to choose from. [default: int4,int8]",
         "--mode a|b,... How.",
+        "--table FILE What to read.",
     ):
         assert part in text

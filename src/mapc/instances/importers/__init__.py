@@ -1,33 +1,46 @@
 """Files that hold, or lead to, a bits problem; a further one is a further entry in `IMPORTERS`."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from mapc.instances.importers.hawq import import_hawq
-from mapc.instances.importers.importer import FILE, LIST, NUMBER, TEXT, Importer, Option
+from mapc.instances.importers.importer import Importer
 from mapc.instances.importers.mlx_optiq import import_mlx_optiq
 from mapc.instances.importers.modelopt import import_modelopt
 from mapc.instances.importers.table import import_table
 from mapc.instances.importers.ties import TIE_PRESETS, TIE_RULES, TieRule, ties_by_rule
 from mapc.instances.importers.weights import (
+    FORMATS,
+    GGUF_FORMATS,
     import_imatrix,
     import_onnx_weights,
     import_safetensors,
 )
-from mapc.instances.sensitivity.tensors import LOSSES
+from mapc.instances.sensitivity.tensors import LOSSES, RELATIVE, SQUARED
+from mapc.options import Option
 
-_FORMATS = Option("formats", LIST, "Number formats to choose from, e.g. int4,int8,fp8.")
-_TIES = Option("ties", LIST, f"Fused layers: {', '.join((*TIE_PRESETS, *TIE_RULES))}.")
+
+def _formats(default: Sequence[str]) -> Option:
+    return Option("formats", "Number formats to choose from.", many=True, default=default)
+
+
+def _loss(default: str) -> Option:
+    return Option("loss", "Error to count.", default=default, choices=LOSSES)
+
+
+_TIES = Option("ties", f"Fused layers: {', '.join((*TIE_PRESETS, *TIE_RULES))}.", many=True)
 _SELECTION = (
-    Option("only", LIST, "Globs over group names: the weights to choose formats for."),
-    Option("skip", LIST, "Globs over group names: weights to leave out."),
+    Option("only", "Globs over group names: the weights to choose formats for.", many=True),
+    Option("skip", "Globs over group names: weights to leave out.", many=True),
 )
-_OWN = Option("own_formats", FILE, "TOML or JSON with number formats of one's own.")
-_LOSS = Option("loss", TEXT, f"Error to count: {', '.join(LOSSES)}.", choices=LOSSES)
+_OWN = Option("own_formats", "TOML or JSON with number formats of one's own.", Path)
 _MEASURED = (
-    _FORMATS,
-    _LOSS,
-    Option("hessian", FILE, "JSON with the average Hessian trace of every group."),
+    _formats(FORMATS),
+    _loss(RELATIVE),
+    Option("hessian", "JSON with the average Hessian trace of every group.", Path),
     _TIES,
     *_SELECTION,
-    Option("min_weights", NUMBER, "Leave out tensors with fewer weights."),
+    Option("min_weights", "Leave out tensors with fewer weights.", int),
     _OWN,
 )
 
@@ -43,23 +56,25 @@ IMPORTERS: dict[str, Importer] = {
         Importer(
             "hawq",
             import_hawq,
-            (Option("model", TEXT, "Which model of the file, e.g. resnet50."),),
+            (Option("model", "Which model of the file, e.g. resnet50."),),
             "HAWQ-V3 inputs: Hessian traces, quantization errors, sizes, MACs, latencies",
         ),
         Importer("modelopt", import_modelopt, (), "score dump of ModelOpt's auto_quantize"),
         Importer(
             "mlx-optiq",
             import_mlx_optiq,
-            (Option("group_size", NUMBER, "Weights that share a scale, e.g. 64."),),
+            (Option("group_size", "Weights that share a scale, e.g. 64.", int),),
             "sensitivity file of mlx-optiq",
         ),
         Importer(
             "imatrix",
             import_imatrix,
             (
-                Option("weights", FILE, "GGUF or safetensors of the unquantized model.", True),
-                _FORMATS,
-                _LOSS,
+                Option(
+                    "weights", "GGUF or safetensors of the unquantized model.", Path, required=True
+                ),
+                _formats(GGUF_FORMATS),
+                _loss(SQUARED),
                 _TIES,
                 *_SELECTION,
                 _OWN,
@@ -77,15 +92,10 @@ IMPORTERS: dict[str, Importer] = {
 """Importers by name, as in ``mapc import NAME FILE``."""
 
 __all__ = [
-    "FILE",
     "IMPORTERS",
-    "LIST",
-    "NUMBER",
-    "TEXT",
     "TIE_PRESETS",
     "TIE_RULES",
     "Importer",
-    "Option",
     "TieRule",
     "import_hawq",
     "import_imatrix",

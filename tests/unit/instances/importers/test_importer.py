@@ -8,7 +8,7 @@ import pytest
 
 from mapc.errors import InstanceError, UsageError
 from mapc.graph.formats import FORMATS
-from mapc.instances.importers import FILE, IMPORTERS, LIST, NUMBER, TEXT, Importer
+from mapc.instances.importers import IMPORTERS, Importer
 from mapc.instances.importers.number_formats import chosen_formats, read_formats
 
 
@@ -18,8 +18,10 @@ def test_options_are_keywords_of_the_function(importer: Importer) -> None:
     keywords = {n: p for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
     assert [o.name for o in importer.options] == list(keywords)
     for option in importer.options:
-        assert option.kind in (TEXT, LIST, FILE, NUMBER)
-        assert option.required == (keywords[option.name].default is inspect.Parameter.empty)
+        default = keywords[option.name].default
+        assert option.kind in (str, int, Path)
+        assert option.required == (default is inspect.Parameter.empty)
+        assert option.default in (None, default)  # what help says is what happens
         assert option.help.endswith(".")
     assert importer.summary
 
@@ -28,13 +30,17 @@ def test_options_are_checked_and_none_means_not_given(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("group,format,loss,size\na,int4,1,4\na,int8,0,8\n")
     assert IMPORTERS["table"](path, budget=["size=4"]).budget == (4,)
-    with pytest.raises(UsageError, match="import table: no option 'model'; it has: none"):
+    with pytest.raises(UsageError, match="importer table: unknown option 'model'; it takes none"):
         IMPORTERS["table"](path, model="x")
     assert IMPORTERS["table"](path, model=None).n_groups == 1
-    with pytest.raises(UsageError, match="import imatrix: option 'weights' is missing"):
+    with pytest.raises(UsageError, match="importer imatrix: option 'weights' is missing"):
         IMPORTERS["imatrix"](path)
-    with pytest.raises(UsageError, match="import safetensors: loss 'kl'; expected one of relative"):
+    with pytest.raises(UsageError, match="loss' is 'kl'; expected relative, squared or mean"):
         IMPORTERS["safetensors"](path, loss="kl")
+    with pytest.raises(
+        UsageError, match="importer safetensors: option 'only' is 'x'; expected a l"
+    ):
+        IMPORTERS["safetensors"](path, only="x")
     with pytest.raises(UsageError, match="budget 'size'"):
         IMPORTERS["table"](path, budget=["size"])
 
