@@ -8,7 +8,7 @@ quanta that no plan undercuts. ``unit=1`` keeps every quantum, for solvers of ex
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,7 @@ from mapc.solvers.base import FloatArray, Solution
 
 LARGEST = 1 << 30
 """Where a loss is scaled to: above it solvers lose digits."""
+MARGIN = 1e-7
 LARGEST_ROW = 1 << 50
 """Above it sums of costs are no longer exact in a solver's floats."""
 
@@ -175,6 +176,31 @@ def largest_of(
     if start is not None:
         program.hint(top.columns, int(rank[start].max(initial=floor)))
     return program, Lift(problem, reduced, x, values=values)
+
+
+def better_than(program: Program, lift: Lift, quanta: int, known: Sequence[IntArray]) -> None:
+    """Ask a program for choices better than ``quanta`` that are none of the known ones.
+
+    A row keeps the rounded-down objective below what any better choice has, with a margin of
+    `MARGIN` for a solver's tolerances; a row for each known choice asks for another one in some
+    group. Where nothing is left, no choice is better, to the last quantum.
+
+    Parameters
+    ----------
+    known : sequence of int64[n]
+        Options of the reduced problem.
+    """
+    matrix = program.matrix
+    costed = np.flatnonzero(matrix.cost)
+    most = (quanta - 1 - lift.offset) // lift.unit
+    most += max(1, int(abs(most) * MARGIN))
+    side = most - round(program.offset)
+    cost = matrix.cost[costed][np.newaxis]
+    program.rows(costed[np.newaxis], cost, upper=side, name="better than the best")
+    free = np.flatnonzero(np.diff(lift.reduced.start) > 1)
+    for choice in known:
+        columns = lift.x.columns[choice[free]][np.newaxis]
+        program.rows(columns, 1.0, upper=len(free) - 1.0, name="not the same again")
 
 
 # -- pieces ----------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ GROUPS = 60
 """Groups re-decided at once."""
 PAIRS = 1_000_000
 """Pairs looked at in one go."""
-MOST_PAIRS = 24_000_000
+MOST_PAIRS = 8_000_000
 """Pairs looked at in one join."""
 POOL = 6
 """Times ``GROUPS`` that later rounds draw from."""

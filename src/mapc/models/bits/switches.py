@@ -8,6 +8,7 @@ whose least total exceeds it drop out before a solver sees the rest.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -17,19 +18,21 @@ from mapc.errors import InfeasibleError
 from mapc.graph.operators import BoolArray, IntArray
 from mapc.models.base import Search
 from mapc.models.bits.forest import Folded, Forest, spanning_forest
-from mapc.models.bits.formulations import equal_formats, related_of
+from mapc.models.bits.formulations import Lift, better_than, equal_formats, related_of
 from mapc.models.bits.grid import Grid, exact_sum, restricted
 from mapc.models.bits.multipliers import Answer, maximise
 from mapc.models.bits.problem import MAX, BitsProblem, FloatArray
-from mapc.models.bits.questions import questions
+from mapc.models.bits.questions import Question, questions
 from mapc.models.bits.reduction import Reduced
-from mapc.solvers.base import Status
+from mapc.solvers.base import Solution, Status
 
 SOURCE = "switches"
 ROUNDS = 80
 HALVINGS = 20
 MOVES = 2000
 WORK = 60.0
+OTHERS = 12
+"""Choices next to the best that are looked at to prove it."""
 
 
 def floor(reduced: Reduced) -> int:
@@ -229,36 +232,77 @@ class _Attack:
         keep[self.related.grid.options(self.row)] = True
         return keep
 
+    def closed(self) -> bool:
+        """Whether the choice is proven optimal."""
+        return self.row is not None and self.quanta <= self.bound
+
     def solve(self) -> None:
-        """Have a solver decide what is open, and prove."""
-        for question in questions(self.search, ("cpsat", "highs"), None, WORK):
-            if self.search.done() or (self.row is not None and self.quanta <= self.bound):
+        """Have solvers decide what is open, and prove.
+
+        Switches want the linear relaxation that HiGHS works with; what its tolerances leave
+        unproven is closed by asking for other choices as good, and is left to the exact one where
+        that does not end.
+        """
+        for question in questions(self.search, ("highs", "cpsat"), None, WORK):
+            if self.search.done() or self.closed():
                 return
-            keep = self.open_options()
-            options, part = np.flatnonzero(keep), restricted(self.reduced, keep)
-            start = None
-            if self.row is not None:
-                chosen = np.zeros(len(keep), dtype=np.bool_)
-                chosen[self.related.grid.options(self.row)] = True
-                start = np.flatnonzero(chosen[options])
-            name = f"{self.problem.name}: switches"
-            program, lift = related_of(part, unit=question.unit, start=start, name=name)
-
-            def take(values: Any, options: IntArray = options, choice: Any = lift.choice) -> None:
-                chosen = options[choice(np.asarray(values))]
-                self.offer(self.related.grid.rows(chosen), "MIP")
-
-            solution = question.put(self.search, program, on_values=take)
-            if solution.values is not None:
-                take(solution.values)
+            solution, lift = self._ask(question, ())
             if solution.status is Status.INFEASIBLE and self.row is None:
                 raise InfeasibleError("no choice keeps all budgets at once; relax one")
             if solution.bound is not None and question.trusts(solution):
                 bound = lift.bound(solution.bound)
                 best = bound if self.row is None else self.quanta
                 self.raise_bound(min(bound, best), f"MIP ({solution.backend})")
-            if not solution.stop.failed:
+            if question.unit is None and solution.status is Status.OPTIMAL:
+                self._close(question)
+
+    def _close(self, question: Question) -> None:
+        """Prove the best choice optimal by asking for any other one that is as good."""
+        known: list[IntArray] = []
+        while self.row is not None and len(known) < OTHERS:
+            if self.search.done() or self.closed():
                 return
+            if not any(row is self.row for row in known):
+                known.append(self.row)
+            solution, _ = self._ask(question, known, known)
+            if solution.status is Status.INFEASIBLE:
+                self.raise_bound(self.quanta, f"MIP ({solution.backend})")
+            elif solution.values is None:
+                return
+
+    def _ask(
+        self,
+        question: Question,
+        known: Sequence[IntArray],
+        found: list[IntArray] | None = None,
+    ) -> tuple[Solution, Lift]:
+        """Put a question about what is open; with known choices, for other ones.
+
+        Choices that come up and are not the best go to ``found``.
+        """
+        keep = self.open_options()
+        options, part = np.flatnonzero(keep), restricted(self.reduced, keep)
+        rows = self.related.grid
+        name = f"{self.problem.name}: switches"
+        start = None
+        if self.row is not None and not known:
+            start = np.flatnonzero(np.isin(options, rows.options(self.row)))
+        program, lift = related_of(part, unit=question.unit, start=start, name=name)
+        if known:
+            inside = [c for c in map(rows.options, known) if np.isin(c, options).all()]
+            same = [np.searchsorted(options, choice) for choice in inside]
+            better_than(program, lift, self.quanta, same)
+
+        def take(values: Any) -> None:
+            row = rows.rows(options[lift.choice(np.asarray(values))])
+            self.offer(row, "MIP")
+            if found is not None and row is not self.row:
+                found.extend([row] * (not any(np.array_equal(row, other) for other in found)))
+
+        solution = question.put(self.search, program, on_values=take)
+        if solution.values is not None:
+            take(solution.values)
+        return solution, lift
 
 
 def attack(problem: BitsProblem, reduced: Reduced, search: Search, known: IntArray) -> None:
