@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from mapc.graph.operators import IntArray
-from mapc.models.bits.grid import Grid, lagrangian, lowest
+from mapc.models.bits.grid import Grid, lowest
 from mapc.models.bits.problem import FloatArray
 
 MAX_PIVOTS = 500
@@ -201,8 +201,3 @@ class _Master:
             ratio[falling] = np.maximum(amount[falling], 0.0) / change[falling]
             self.basis[int(ratio.argmin())] = entering
         return float(price[k]), np.maximum(-price[:k], 0.0)
-
-
-def bound_at(grid: Grid, dual: Dual) -> int:
-    """Return the exact bound in quanta that the dual's multipliers prove."""
-    return lagrangian(grid, dual.multipliers)
