@@ -93,7 +93,8 @@ def _weights(rng: np.random.Generator, groups: int, sizes: str) -> IntArray:
     if sizes == CONTINUOUS:
         return np.exp(rng.uniform(np.log(1e5), np.log(1e8), groups)).astype(np.int64)
     shapes = np.array([rows * columns for rows, columns in _SHAPES], dtype=np.int64)
-    return rng.choice(shapes, groups) * rng.choice(np.array([1, 2, 4], dtype=np.int64), groups)
+    blocks = rng.choice(np.array([1, 2, 4], dtype=np.int64), groups)
+    return np.asarray(rng.choice(shapes, groups) * blocks)
 
 
 def _size(weights: IntArray, widths: list[Fraction]) -> IntArray:

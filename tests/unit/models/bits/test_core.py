@@ -168,6 +168,14 @@ def test_a_stop_is_heeded_at_once():
     assert 0 < result.gap < 1e-3
 
 
+def test_a_state_limit_is_exceeded_by_little():
+    core = reduce(generate(5000, sizes="continuous", seed=7))
+    assert solve_single(core).states > 100_000
+    result = checked(core, solve_single(core, state_limit=2000))
+    assert not result.proven
+    assert 2000 < result.states < 15_000
+
+
 def test_two_runs_are_equal():
     core = reduce(generate(3000, sizes="continuous", seed=5))
     one, two = solve_single(core), solve_single(core)

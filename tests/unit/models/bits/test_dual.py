@@ -100,6 +100,19 @@ def test_filling_skips_what_is_too_large():
     assert steps.group[fill(steps, relaxation)].tolist() == [2, 3]
 
 
+def test_filling_does_not_step_over_a_step_that_was_too_large():
+    """A cannot take its cheap second step; B takes the room that C would need; D still fits."""
+    groups = [
+        [(0, 514), (50, 14), (52, 0)],
+        [(0, 72), (8, 0)],
+        [(0, 56), (7, 0)],
+        [(0, 18), (3, 0)],
+    ]
+    steps = hull_steps(core_of(groups))
+    assert steps.group.tolist() == [0, 1, 2, 0, 3]
+    assert fill(steps, relax(steps, 14)).tolist() == [1, 4]
+
+
 def test_a_budget_that_does_not_bind():
     relaxation = relax(hull_steps(core_of([[(2, 7), (5, 1)], [(1, 1)]])), 1000)
     assert (relaxation.multiplier, relaxation.bound, relaxation.quanta) == (0, 2, 2)

@@ -35,11 +35,14 @@ def test_products_compare_as_python_integers_do(factors):
 
 
 @many
-@given(st.integers(2**40, 2**62), st.integers(2**40, 2**62), st.integers(-3, 3))
-def test_products_that_float64_cannot_tell_apart(a, b, shift):
-    """(a + 1)(b - 1) = ab + b - a - 1: far closer, relatively, than 2**-53."""
-    left = [np.array([v], dtype=np.int64) for v in (a + 1, b + shift, a, b + shift + 1)]
-    assert compare_products(*left).tolist() == [sign((a + 1) * (b + shift) - a * (b + shift + 1))]
+@given(st.integers(2**31, 2**62), st.integers(-9, 9), st.integers(-9, 9))
+def test_products_that_float64_cannot_tell_apart(a, apart, shift):
+    """``a b`` and ``(a + s)(b - s)`` with b near a: a handful of units of up to 2**124."""
+    b = a + apart
+    factors = (a, b, a + shift, b - shift)
+    columns = [np.array([factor], dtype=np.int64) for factor in factors]
+    expected = sign(a * b - (a + shift) * (b - shift))
+    assert compare_products(*columns).tolist() == [expected]
 
 
 @many
