@@ -2,7 +2,7 @@
 
 The linear relaxation differs from a whole choice in one group, the split; typical losses of
 rounding are tiny, and so is the number of groups that can still matter. The search keeps the best
-choice and a heap of parts of the problem, the one with the lowest bound first. Of a part it takes
+choice and a heap of parts of the problem, the one with the lowest bound first. A part goes through
 
 1. the relaxation, whose rounded-down choice may be new best, and whose bound may close the part;
 2. pegging: an option whose penalty (see ``halves``) exceeds what separates best and bound can be
@@ -139,6 +139,7 @@ class _Search:
         if root.relaxation.multiplier:
             self._fill(root)
             self._pair(root)
+        self._lowest = root.bound
         self._push(root, root.bound)
 
     def aim(self, best: int) -> int:
@@ -154,6 +155,7 @@ class _Search:
             self._treat(part, bound)
         bound = min([self.aim(self.best) + 1, *(entry[0] for entry in self._heap[:1])])
         proven = bound > self.aim(self.best)
+        bound = max(bound, min(self._lowest, self.best))
         return SingleResult(self.choice, self.best, bound, self.work, proven)
 
     def _offer(self, quanta: int, options: IntArray) -> None:

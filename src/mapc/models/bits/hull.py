@@ -1,7 +1,7 @@
 """Lower convex hulls of (cost, loss) for all groups at once, in exact integers.
 
-An option below its group's hull in neither sense - not cheaper, not better than what two others
-mix - is never chosen by a linear relaxation. The hull is found by peeling: an option goes when a
+An option above its group's hull, where a mix of two others is as cheap and better, is never chosen
+by a linear relaxation. The hull is found by peeling: an option goes when a
 cheaper one is as good, or when it lies on or above the chord between its two neighbours. Such an
 option is no vertex whatever else is removed with it, and a vertex is never removed, so all groups
 peel at the same time; a round costs one pass over the groups that still change.

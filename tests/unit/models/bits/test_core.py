@@ -9,6 +9,7 @@ from mapc.errors import InfeasibleError
 from mapc.instances.generators.bits import generate
 from mapc.models.bits import core as single
 from mapc.models.bits.core import solve_single
+from mapc.models.bits.dual import hull_steps, relax
 from mapc.models.bits.reduction import reduce
 from oracles.knapsack_bruteforce import core_of, least, small_knapsacks
 
@@ -124,6 +125,7 @@ def test_a_gap_is_kept():
         assert result.proven
         assert result.bound <= by_cost(groups, budget)
         assert result.quanta - result.bound <= gap * result.quanta
+        assert result.bound >= relax(hull_steps(core), budget).bound
 
     check()
 
