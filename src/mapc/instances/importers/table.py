@@ -14,37 +14,38 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mapc.errors import InstanceError
 from mapc.files import MAX_TEXT_BYTES, STREAM, decode_text, display_name, read_bytes
-from mapc.graph.operators import Ragged
+from mapc.graph.operators import IntArray, Ragged
 from mapc.instances import schema
-from mapc.instances.sensitivity.building import Choice, Group, build_problem
+from mapc.instances.importers.table_cells import Codes, Options, read_options
+from mapc.instances.sensitivity.building import budgets_of
 from mapc.models.bits.problem import BitsProblem
 
 _REQUIRED = ("group", "format", "loss")
-_OPTIONAL = ("weights", "tie", "allowed")
+_RESERVED = (*_REQUIRED, "weights", "tie", "allowed")
 _RESOURCE = re.compile(r"([^\[\]]+?)\s*(?:\[([^\[\]]*)\])?\Z")
-_TRUTH = {"1": True, "true": True, "yes": True, "": True, "0": False, "false": False, "no": False}
-_WHOLE = re.compile(r"[+-]?\d{1,18}\Z", re.ASCII)
-
-Row = tuple[str, Mapping[str, Any]]
-"""Place, for messages, and cells by column."""
 
 
-@dataclass
-class _Gathered:
-    """What is known of one group so far."""
+@dataclass(frozen=True)
+class _Table:
+    """Cells by column, the place of a row for messages, and what JSON may say beside them."""
 
-    choices: list[Choice] = field(default_factory=list)
-    weights: int | None = None
-    tie: str | None = None
+    name: str
+    columns: Mapping[str, Sequence[Any]]
+    place: Callable[[int], str]
+    units: Mapping[str, str] = field(default_factory=dict)
+    budget: Mapping[str, int] = field(default_factory=dict)
+    ties: Sequence[Sequence[Any]] = ()
 
 
 def import_table(path: str | Path) -> BitsProblem:
@@ -63,15 +64,16 @@ def import_table(path: str | Path) -> BitsProblem:
     source = {"source": Path(path).name, "format": "table"}
     try:
         if Path(path).suffix.lower() == ".json" or data[:64].lstrip()[:1] in (b"{", b"["):
-            return _from_json(data, stem, source)
-        rows = list(_csv_rows(decode_text(data, "")))
-        columns = list(rows[0][1])
-        return _problem(stem, rows, columns, {}, {}, [], source)
+            return _problem(_from_json(data, stem), source)
+        return _problem(_from_csv(decode_text(data, ""), stem), source)
     except InstanceError as error:
         raise error.inside(where) from None
 
 
-def _from_json(data: bytes, stem: str, source: Mapping[str, Any]) -> BitsProblem:
+# -- files ---------------------------------------------------------------------------------------
+
+
+def _from_json(data: bytes, stem: str) -> _Table:
     found: Any = schema.decode(data, object, "JSON")
     document: dict[str, Any] = found if isinstance(found, dict) else {"rows": found}
     for key in document:
@@ -80,7 +82,6 @@ def _from_json(data: bytes, stem: str, source: Mapping[str, Any]) -> BitsProblem
     rows = document.get("rows")
     if not isinstance(rows, list) or not rows or not all(isinstance(r, dict) for r in rows):
         raise InstanceError("no rows", "rows", "a list of objects, one for each option")
-    columns = list(dict.fromkeys(key for row in rows for key in row))
     units, budget = (document.get(key, {}) for key in ("units", "budget"))
     if not isinstance(units, dict) or not all(isinstance(u, str) for u in units.values()):
         raise InstanceError(f"{units!r}"[:60], "units", "texts by resource")
@@ -89,34 +90,58 @@ def _from_json(data: bytes, stem: str, source: Mapping[str, Any]) -> BitsProblem
     ties = document.get("ties", [])
     if not isinstance(ties, list) or not all(isinstance(t, list) for t in ties):
         raise InstanceError(f"{ties!r}"[:60], "ties", "lists of group names")
-    placed = [(f"rows[{at}]", row) for at, row in enumerate(rows)]
-    name = document.get("name", stem)
-    return _problem(str(name), placed, columns, units, budget, ties, source)
+    # rows with the same members in the same order, most often all of them, are looked at once
+    members = dict.fromkeys(key for keys in dict.fromkeys(map(tuple, rows)) for key in keys)
+    columns = {key: _cells(rows, key) for key in members}
+    name = str(document.get("name", stem))
+    return _Table(name, columns, lambda row: f"rows[{row}]", units, budget, ties)
 
 
-def _csv_rows(text: str) -> Iterator[Row]:
+def _cells(rows: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
+    # an option is allowed unless its row says otherwise; null says nothing that is understood
+    absent = True if key == "allowed" else None
+    return [row.get(key, absent) for row in rows]
+
+
+def _from_csv(text: str, stem: str) -> _Table:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     header: list[str] = []
-    seen = False
+    cells: list[str] = []  # of all rows, one after the other
     try:
         for row in reader:
-            place = f"line {reader.line_num}"
-            if not row or (not header and row[0].lstrip().startswith("#")):
-                continue
-            if not header:
-                header = [cell.strip() for cell in row]
-                if len(set(header)) < len(header) or "" in header:
-                    raise InstanceError("a column without a name, or one twice", place, "names")
-                _check_columns(header, place)
-            elif len(row) != len(header):
-                raise InstanceError(f"{len(row)} fields", place, f"{len(header)} as in the header")
-            else:
-                seen = True
-                yield place, dict(zip(header, (cell.strip() for cell in row), strict=True))
+            if len(row) == len(header) > 0:
+                cells += row
+            elif header and row:
+                right = f"{len(header)} as in the header"
+                raise InstanceError(f"{len(row)} fields", f"line {reader.line_num}", right)
+            elif row and not row[0].lstrip().startswith("#"):
+                header = _header(row, f"line {reader.line_num}")
     except csv.Error as error:
         raise InstanceError(f"malformed CSV: {error}", f"line {reader.line_num}") from None
-    if not seen:
+    if not cells:
         raise InstanceError("no options", "table", "a header and one line for each option")
+    cells = list(map(str.strip, cells))
+    columns = {name: cells[at :: len(header)] for at, name in enumerate(header)}
+    return _Table(stem, columns, lambda row: f"line {_line_of(text, row)}")
+
+
+def _line_of(text: str, row: int) -> int:
+    """Return the line in which a row ends; only errors ask, so the text is read again for them."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    filled = (cells for cells in reader if cells)
+    for cells in filled:
+        if not cells[0].lstrip().startswith("#"):
+            break  # the header
+    next(islice(filled, row, None))
+    return reader.line_num
+
+
+def _header(row: Sequence[str], place: str) -> list[str]:
+    header = [cell.strip() for cell in row]
+    if len(set(header)) < len(header) or "" in header:
+        raise InstanceError("a column without a name, or one twice", place, "names")
+    _check_columns(header, place)
+    return header
 
 
 def _check_columns(columns: Sequence[str], place: str) -> None:
@@ -125,31 +150,34 @@ def _check_columns(columns: Sequence[str], place: str) -> None:
             raise InstanceError(f"no column {name!r}", place, ", ".join(_REQUIRED))
 
 
-def _problem(
-    name: str,
-    rows: Sequence[Row],
-    columns: Sequence[str],
-    units: Mapping[str, str],
-    budget: Mapping[str, int],
-    ties: Sequence[Sequence[Any]],
-    source: Mapping[str, Any],
-) -> BitsProblem:
-    _check_columns(columns, "header")
-    resources = _resources([c for c in columns if c not in (*_REQUIRED, *_OPTIONAL)], units)
-    gathered: dict[str, _Gathered] = {}
-    for place, row in rows:
-        try:
-            _gather(gathered, row, [column for column, _, _ in resources])
-        except InstanceError as error:
-            raise error.inside(place) from None
-    return build_problem(
-        name,
-        [Group(group, g.choices, g.weights or 0) for group, g in gathered.items()],
-        resources=[resource for _, resource, _ in resources],
-        units=[unit for _, _, unit in resources],
-        budget=budget,
-        ties=_ties(gathered, ties),
-        provenance=source,
+# -- the problem ---------------------------------------------------------------------------------
+
+
+def _problem(table: _Table, source: Mapping[str, Any]) -> BitsProblem:
+    _check_columns(list(table.columns), "header")
+    found = _resources([c for c in table.columns if c not in _RESERVED], table.units)
+    options = read_options(table.columns, [column for column, _, _ in found], table.place)
+    resources = tuple(resource for _, resource, _ in found)
+    names, group = options.groups
+    order = np.argsort(group, kind="stable")  # rows of a group need not stand together
+    formats, format_of = _renumbered(options.formats, order)
+    start = np.zeros(len(names) + 1, dtype=np.int64)
+    np.cumsum(np.bincount(group), out=start[1:])
+    return BitsProblem(
+        name=table.name,
+        groups=names,
+        formats=formats,
+        start=start,
+        format_of=format_of,
+        loss=options.loss[order],
+        resources=resources,
+        units=tuple(unit for _, _, unit in found),
+        cost=np.ascontiguousarray(options.cost[:, order]),
+        budget=budgets_of(resources, table.budget),
+        weights=options.weights,
+        allowed=options.allowed[order],
+        ties=_ties(options, table.ties),
+        provenance=dict(source),
     )
 
 
@@ -168,74 +196,23 @@ def _resources(columns: Sequence[str], units: Mapping[str, str]) -> list[tuple[s
     return found
 
 
-def _gather(gathered: dict[str, _Gathered], row: Mapping[str, Any], resources: list[str]) -> None:
-    name, format = _text(row, "group"), _text(row, "format")
-    group = gathered.setdefault(name, _Gathered())
-    if any(choice.format == format for choice in group.choices):
-        raise InstanceError(f"format {format!r} twice", f"group {name!r}", "every format once")
-    cost = tuple(_whole(row, resource) for resource in resources)
-    group.choices.append(Choice(format, _loss(row), cost, _allowed(row)))
-    if row.get("weights") not in (None, ""):
-        group.weights = _same(group.weights, _whole(row, "weights"), "weights", name)
-    if row.get("tie") not in (None, ""):
-        group.tie = _same(group.tie, str(row["tie"]), "tie", name)
+def _renumbered(formats: Codes, order: IntArray) -> Codes:
+    """Return formats as they appear when rows are taken in another order."""
+    names, codes = formats
+    codes = codes[order]
+    used, first = np.unique(codes, return_index=True)
+    used = used[np.argsort(first)]
+    position = np.zeros(len(names), dtype=np.int64)
+    position[used] = np.arange(len(used))
+    return tuple(names[i] for i in used.tolist()), position[codes]
 
 
-def _same(before: Any, now: Any, column: str, group: str) -> Any:
-    if before not in (None, now):
-        raise InstanceError(
-            f"{now!r} where an earlier row of group {group!r} has {before!r}",
-            f"column {column!r}",
-            "one value for the group",
-        )
-    return now
-
-
-def _text(row: Mapping[str, Any], column: str) -> str:
-    value = row.get(column)
-    if not isinstance(value, str) or not value:
-        raise InstanceError(f"{value!r}"[:60], f"column {column!r}", "a name")
-    return value
-
-
-def _loss(row: Mapping[str, Any]) -> float:
-    value = row.get("loss")
-    try:
-        loss = math.nan if isinstance(value, bool) or value is None else float(value)
-    except (TypeError, ValueError, OverflowError):
-        loss = math.nan
-    if not 0 <= loss < math.inf:
-        raise InstanceError(f"{value!r}"[:60], "column 'loss'", "a finite number >= 0")
-    return loss
-
-
-def _whole(row: Mapping[str, Any], column: str) -> int:
-    value = row.get(column)
-    number = int(value) if isinstance(value, str) and _WHOLE.match(value) else value
-    if type(number) is not int or number < 0:
-        raise InstanceError(
-            f"{value!r}"[:60],
-            f"column {column!r}",
-            "a whole number >= 0, in a finer unit if need be",
-        )
-    return number
-
-
-def _allowed(row: Mapping[str, Any]) -> bool:
-    value = row.get("allowed", True)
-    truth = _TRUTH.get(str(value).strip().lower())
-    if truth is None:
-        raise InstanceError(f"{value!r}"[:60], "column 'allowed'", "1 or 0")
-    return truth
-
-
-def _ties(gathered: Mapping[str, _Gathered], named: Sequence[Sequence[Any]]) -> Ragged:
-    index = {name: at for at, name in enumerate(gathered)}
-    labels: dict[str, list[int]] = {}
-    for name, group in gathered.items():
-        if group.tie is not None:
-            labels.setdefault(group.tie, []).append(index[name])
+def _ties(options: Options, named: Sequence[Sequence[Any]]) -> Ragged:
+    labels: dict[int, list[int]] = {}
+    for group in np.flatnonzero(options.tie >= 0).tolist():
+        labels.setdefault(int(options.tie[group]), []).append(group)
     rows = [row for row in labels.values() if len(row) > 1]
+    index = {name: at for at, name in enumerate(options.groups[0])}
     for at, names in enumerate(named):
         for name in names:
             if not isinstance(name, str) or name not in index:

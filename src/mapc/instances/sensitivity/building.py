@@ -54,11 +54,6 @@ def build_problem(
     formats = {format: at for at, format in enumerate(dict.fromkeys(c.format for c in choices))}
     start = np.zeros(len(groups) + 1, dtype=np.int64)
     np.cumsum([len(group.choices) for group in groups], out=start[1:])
-    for resource in budget or {}:
-        if resource not in resources:
-            raise InstanceError(
-                "no such resource", f"budget {resource!r}", ", ".join(resources) or "no budget"
-            )
     try:
         cost = np.asarray([choice.cost for choice in choices], dtype=np.int64)
         weights = np.asarray([group.weights for group in groups], dtype=np.int64)
@@ -74,12 +69,28 @@ def build_problem(
         resources=tuple(resources),
         units=tuple(units),
         cost=np.ascontiguousarray(cost.reshape(len(choices), len(resources)).T),
-        budget=tuple((budget or {}).get(resource) for resource in resources),
+        budget=budgets_of(resources, budget or {}),
         weights=weights,
         allowed=np.asarray([c.allowed for c in choices], dtype=np.bool_),
         ties=Ragged.of([]) if ties is None else ties,
         provenance=dict(provenance or {}),
     )
+
+
+def budgets_of(resources: Sequence[str], budget: Mapping[str, int]) -> tuple[int | None, ...]:
+    """Return the budget of every resource, None for those that have none.
+
+    Raises
+    ------
+    InstanceError
+        For a budget of a resource that is not there.
+    """
+    for resource in budget:
+        if resource not in resources:
+            raise InstanceError(
+                "no such resource", f"budget {resource!r}", ", ".join(resources) or "no budget"
+            )
+    return tuple(budget.get(resource) for resource in resources)
 
 
 def _too_large(groups: Sequence[Group], resources: Sequence[str]) -> InstanceError:

@@ -94,6 +94,25 @@ def test_csv_and_json_agree(
     assert by_csv.cost[0].tolist() == by_json.cost[0].tolist() == [r["size"] for r in rows]
 
 
+def test_rows_of_a_group_need_not_stand_together(tmp_path: Path) -> None:
+    text = "group,format,loss,size,tie,weights\na,int8,1,8,t,\nb,int4,2,4,u,\na,int4,3,5,,7\n"
+    problem = import_table(write(tmp_path, text + "c,int4,4,6,t,3\n"))
+    assert problem.groups == ("a", "b", "c")
+    assert problem.start.tolist() == [0, 2, 3, 4]
+    assert [problem.formats[i] for i in problem.format_of.tolist()] == ["int8", *["int4"] * 3]
+    assert problem.loss.tolist() == [1, 3, 2, 4]
+    assert problem.cost.tolist() == [[8, 5, 4, 6]]
+    assert problem.weights.tolist() == [7, 0, 3]
+    assert [problem.ties[i].tolist() for i in range(len(problem.ties))] == [[0, 2]]
+
+
+def test_signs_and_blanks_around_numbers(tmp_path: Path) -> None:
+    problem = import_table(write(tmp_path, HEAD + "a, int4 ,+1e0, +4\na,int8, 0 ,-0\n"))
+    assert problem.formats == ("int4", "int8")
+    assert problem.loss.tolist() == [1, 0]
+    assert problem.cost.tolist() == [[4, 0]]
+
+
 HEAD = "group,format,loss,size\n"
 
 
@@ -131,6 +150,17 @@ HEAD = "group,format,loss,size\n"
         ("group,format,loss,tie\na,int4,1,t\nb,int8,1,t\n", "no allowed format in common"),
         ("group,format,loss,time[us\na,int4,1,4\n", "header: column 'time[us'"),
         (HEAD + 'a,"int4,1,4\n', "malformed CSV"),
+        # lines count as editors count them, whatever stands between
+        ("# c\n\n" + HEAD + '\n"a\nb",int4,1,4\n\na,int8,x,4\n', "line 8: column 'loss': 'x'"),
+        # of several the first row is told, whatever its column
+        (HEAD + "a,int4,1,x\na,int8,y,8\n,int2,1,4\n", "line 2: column 'size': 'x'"),
+        (HEAD + "a,int4,1,4\na,int4,y,8\n", "line 3: group 'a': format 'int4' twice"),
+        (HEAD + "a,int4,1,4\nb,int4,1,4\na,int4,1,4\nb,int4,1,4\n", "line 4: group 'a'"),
+        (HEAD + "a,int4,1,4\na,int8,1\n,int2,1,4\n", "line 3: 3 fields"),
+        (
+            "group,format,loss,tie\na,x,1,\nb,x,1,s\na,y,1,t\nb,y,1,\na,z,1,s\n",
+            "line 6: column 'tie': 's' where an earlier row of group 'a' has 't'",
+        ),
     ],
 )
 def test_malformed_tables_are_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:
@@ -159,6 +189,12 @@ ROW = {"group": "a", "format": "int4", "loss": 1, "size": 4}
         ([{**ROW, "loss": [1]}], "rows[0]: column 'loss': [1]"),
         ([{**ROW, "size": 4.0}], "rows[0]: column 'size': 4.0"),
         ([{**ROW, "size": True}], "rows[0]: column 'size': True"),
+        ([{**ROW, "size": -4}], "rows[0]: column 'size': -4; expected a whole number >= 0"),
+        ([{**ROW, "size": 2**63}], f"column 'size': {2**63}; expected 0 to {2**50}"),
+        ([{**ROW, "weights": 2**63}], f"column 'weights': {2**63}; expected 0 to {2**50}"),
+        ([{**ROW, "allowed": None}], "rows[0]: column 'allowed': None; expected 1 or 0"),
+        ([{**ROW, "allowed": 1.0}], "rows[0]: column 'allowed': 1.0; expected 1 or 0"),
+        ([ROW, {**ROW, "format": "x", "allowed": [1]}], "rows[1]: column 'allowed': [1]"),
         ([ROW, {"group": "b", "format": "x", "loss": 1}], "rows[1]: column 'size': None"),
         ([{"group": "a", "loss": 1}], "no column 'format'"),
         ([{**ROW, "group": 3}], "rows[0]: column 'group': 3"),
