@@ -94,9 +94,15 @@ def test_certified_points_lie_below_the_supported_ones_around_them() -> None:
         assert int(reduced.cost[0][result.choice].sum()) <= budget
 
 
-def test_three_budgets_are_closed_within_counted_work() -> None:
-    problem = generate(GROUPS, 5, 3, 0, "llm")
-    result = mapc.solve(problem, time_limit=None, gap=1e-6, backends=[])
+@pytest.mark.parametrize(
+    ("groups", "seed", "backends"), [(GROUPS, 1, None), (20_000, 0, ()), (20_000, 1, ())]
+)
+def test_three_budgets_are_closed_within_counted_work(
+    groups: int, seed: int, backends: tuple[str, ...] | None
+) -> None:
+    """With the usual solvers where the relaxation leaves more than is asked for; else with none."""
+    problem = generate(groups, 5, 3, seed, "llm")
+    result = mapc.solve(problem, time_limit=None, gap=1e-6, backends=backends)
     assert result.gap is not None
     assert result.gap <= 1e-6
     assert mapc.check(problem, result.plan) == []
