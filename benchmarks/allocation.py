@@ -30,7 +30,7 @@ def cell(problem: object, methods: list[str], seconds: float, workers: int) -> s
         return "infeasible"
     if result.plan is None:
         return f"{'-':>6} {result.status.value:>10} {result.seconds:6.2f}"
-    ratio = result.facts["peak"] / result.facts["max_load"]
+    ratio = result.facts["peak_bytes"] / result.facts["max_load_bytes"]
     status = "fits" if result.facts["capacity"] is not None else result.status.value
     return f"{ratio:6.4f} {status:>10} {result.seconds:6.2f}"
 

@@ -192,7 +192,7 @@ def safe_bound(program: Program, bound: float | None) -> float | None:
         return None
     if not program.integral:
         return float(bound)
-    return float(np.ceil(bound - min(0.5, max(1e-6, abs(bound) * 1e-9))))
+    return float(np.ceil(bound - min(0.5, max(1e-6, abs(bound) * 1e-9)))) + 0.0  # no -0.0
 
 
 def polish(program: Program, values: ArrayLike) -> tuple[FloatArray, float | None, str]:

@@ -39,9 +39,9 @@ def verify(problem: AllocationProblem, plan: AllocationPlan) -> Verdict:
     overlaps, max_load = _sweep(problem, address, size)
     peak = max((a + s for a, s in zip(address, size, strict=True) if s), default=0)
     facts: dict[str, Any] = {
-        "peak": peak,
-        "max_load": max_load,
-        "capacity": problem.capacity,
+        "peak_bytes": peak,
+        "max_load_bytes": max_load,
+        "capacity_bytes": problem.capacity,
         "buffers": n,
     }
     objective = peak if limit is None else max(0, peak - limit)

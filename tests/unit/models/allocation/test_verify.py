@@ -20,7 +20,12 @@ def test_valid_plan_and_its_figures() -> None:
     verdict = verify(problem_of(BUFFERS), plan(0, 8, 0, 0))
     assert verdict.violations == ()
     assert verdict.objective == 12
-    assert verdict.facts == {"peak": 12, "max_load": 12, "capacity": None, "buffers": 4}
+    assert verdict.facts == {
+        "peak_bytes": 12,
+        "max_load_bytes": 12,
+        "capacity_bytes": None,
+        "buffers": 4,
+    }
 
 
 def test_lifetimes_are_half_open() -> None:
@@ -52,7 +57,7 @@ def test_capacity_counts_down_to_the_alignment_and_sizes_up() -> None:
     # 5 bytes take 8; of 15 only 8 can be used
     problem = problem_of([(0, 1, 5), (0, 1, 3)], capacity=15, alignment=8)
     verdict = verify(problem, plan(0, 8))
-    assert verdict.facts["peak"] == 16
+    assert verdict.facts["peak_bytes"] == 16
     assert verdict.objective == 8
     assert any("'b1'" in line for line in verdict.violations)
 
@@ -103,4 +108,4 @@ def test_agrees_with_looking_at_every_pair(problem, data) -> None:  # type: igno
         if any(f"'b{i}'" in line and f"'b{j}'" in line for line in verdict.violations)
     }
     assert named <= conflicts
-    assert verdict.facts["max_load"] == problem.max_load
+    assert verdict.facts["max_load_bytes"] == problem.max_load
