@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from mapc.errors import UsageError
@@ -152,7 +153,11 @@ EXPORTERS: Mapping[str, Exporter] = {
             "onnxruntime:export",
             (
                 _form(_FORMS_OF_ONNX, "qdq", "nbits"),
-                Option("model", "The ONNX file: says channel axes, and which nodes read a weight."),
+                Option(
+                    "model",
+                    "The ONNX file: says channel axes, and which nodes read a weight.",
+                    Path,
+                ),
                 Option("axis", "Channel axis of all weights, instead of a model.", int),
             ),
             "ONNX Runtime: arguments of quantize_static or of MatMulNBitsQuantizer.",

@@ -39,7 +39,7 @@ def export(
     plan: BitsPlan,
     *,
     form: str = "qdq",
-    model: str | None = None,
+    model: str | Path | None = None,
     axis: int | None = None,
     rename: Sequence[str] = (),
     separator: str | None = None,
@@ -208,7 +208,7 @@ def _kept_nodes(entries: Sequence[Entry], sites: Mapping[str, Site]) -> list[str
     return list(nodes)
 
 
-def _check_read(entries: Sequence[Entry], sites: Mapping[str, Site], model: str) -> None:
+def _check_read(entries: Sequence[Entry], sites: Mapping[str, Site], model: str | Path) -> None:
     for entry in entries:
         if entry.name not in sites:
             known = ", ".join(list(sites)[:3]) or "none"
