@@ -54,6 +54,10 @@ class PlainGraph(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weights: list[str] = []
 
 
+class _Sizes(msgspec.Struct):
+    tensors: dict[str, Any] = {}
+
+
 class _Tensors(msgspec.Struct):
     tensors: msgspec.Raw
 
@@ -79,7 +83,11 @@ def parse_graph(data: bytes, where: str, name: str, dtype: str | None = None) ->
     UsageError
         For a dtype with sizes in bytes.
     """
-    plain = schema.decode(data, PlainGraph, where)
+    try:
+        plain = schema.decode(data, PlainGraph, where)
+    except InstanceError:
+        _check_sizes(data, where)
+        raise
     try:
         _check_twice(data, where)
         _check_tensors(plain)
@@ -162,6 +170,17 @@ def _check_tensors(plain: PlainGraph) -> None:
     for i, tensor in enumerate(plain.outputs):
         if tensor not in available:
             raise InstanceError(f"nothing writes {tensor!r}", f"$.outputs[{i}]", "a written tensor")
+
+
+def _check_sizes(data: bytes, where: str) -> None:
+    """Name the tensor whose size is none: the decoder's own message leaves the key out."""
+    sizes = schema.decode(data, _Sizes, where).tensors
+    for tensor, size in sizes.items():
+        try:
+            msgspec.convert(size, Size)
+        except msgspec.ValidationError as error:
+            what = str(error) if "got" in str(error) else f"{error}, got {size!r}"
+            raise InstanceError(what, f"{where}: $.tensors.{tensor}") from None
 
 
 def _check_twice(data: bytes, where: str) -> None:

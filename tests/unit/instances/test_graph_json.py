@@ -118,10 +118,13 @@ def ops(**changes):
 
 
 MALFORMED = {
-    "negative size": (graph(tensors={"x": -1}), r"\$\.tensors\[...\]: Expected `int` >= 0"),
-    "float": (graph(tensors={"x": 1.5}), r"tensors\[...\]: Expected `int`, got `float`"),
-    "boolean": (graph(tensors={"x": True}), r"tensors\[...\]: Expected `int`, got `bool`"),
-    "huge": (graph(tensors={"x": 10**30}), r"tensors\[...\]: Expected `int` <= 1125899906842624"),
+    "negative size": (graph(tensors={"x": -1}), r"\$\.tensors\.x: Expected `int` >= 0, got -1"),
+    "float": (graph(tensors={"x": 1.5}), r"tensors\.x: Expected `int`, got `float`"),
+    "boolean": (graph(tensors={"x": True}), r"tensors\.x: Expected `int`, got `bool`$"),
+    "huge": (
+        graph(tensors={"x": 10**30}),
+        r"tensors\.x: Expected `int` <= 1125899906842624, got 10+$",
+    ),
     "too long": (json.dumps(graph()).replace("10,", "9" * 5000 + ","), r"\$\.tensors"),
     "1e400": (json.dumps(graph()).replace("10,", "1e400,"), r"tensors\[...\]: Number out of range"),
     "NaN": (graph(tensors={"x": float("nan")}), r"\$\.tensors\.x: NaN"),
