@@ -109,21 +109,6 @@ def _lowest_gap(base: IntArray, top: IntArray, size: int, best_fit: bool) -> int
     return int(floor[at] if fits[at] else floor[-1])
 
 
-def pack_within(
-    lower: IntArray, upper: IntArray, size: IntArray, room: int, alignment: int = 1
-) -> IntArray:
-    """First-fit by descending size within ``room`` bytes; ``HOMELESS`` where there is no room.
-
-    Parameters
-    ----------
-    lower, upper, size : int64[n]
-        Lifetimes and bytes; sizes are rounded up to the alignment here.
-    """
-    padded = -(-size // alignment) * alignment
-    order = np.lexsort((lower, lower - upper, -padded))
-    return pack(lower, upper, padded, order, room=room)
-
-
 def classic_orders(lower: IntArray, upper: IntArray, padded: IntArray) -> dict[str, IntArray]:
     """Return the orders allocators commonly use, by name.
 

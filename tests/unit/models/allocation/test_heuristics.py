@@ -18,7 +18,6 @@ from mapc.models.allocation.heuristics import (
     dive,
     greedy,
     pack,
-    pack_within,
     place,
     shrink,
 )
@@ -103,7 +102,9 @@ def test_pack_leaves_out_what_has_no_room() -> None:
     problem = problem_of([(0, 2, 6), (0, 2, 6), (1, 3, 4), (0, 3, 0)])
     offset = pack(*arrays(problem), np.arange(4), room=10)
     assert offset.tolist() == [0, HOMELESS, 6, 0]
-    assert pack_within(problem.lower, problem.upper, problem.size, 11, alignment=4).tolist() == [
+    lower, upper, _ = arrays(problem)
+    aligned = np.array([8, 8, 4, 0])
+    assert pack(lower, upper, aligned, np.arange(4), room=11).tolist() == [
         0,
         HOMELESS,
         HOMELESS,
@@ -113,8 +114,9 @@ def test_pack_leaves_out_what_has_no_room() -> None:
 
 @many
 @given(small_problems(alignments=(1, 4)), st.integers(0, 30))
-def test_pack_within_places_validly_within_room(problem: AllocationProblem, room: int) -> None:
-    offset = pack_within(problem.lower, problem.upper, problem.size, room, problem.alignment)
+def test_pack_places_validly_within_room(problem: AllocationProblem, room: int) -> None:
+    order = np.argsort(-problem.padded, kind="stable")
+    offset = pack(*arrays(problem), order, room=room)
     housed = offset != HOMELESS
     assert ((offset + problem.padded)[housed] <= max(room, 0)).all()
     rows = np.stack([problem.lower, problem.upper, problem.size], axis=1)[housed]
