@@ -18,7 +18,7 @@ import networkx as nx
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "mapc"
-LAZY = ("ortools", "highspy", "pyomo", "pyscipopt", "onnx", "networkx", "torch", "pandas")
+LAZY = ("numba", "ortools", "highspy", "pyomo", "pyscipopt", "onnx", "networkx", "torch", "pandas")
 BOTH_SIDES = ("mapc", "mapc.api", "mapc.__main__", "mapc.solvers.portfolio", "mapc.cli")
 FOR_FAMILIES = ("mapc.solvers.base", "mapc.solvers.result")
 

@@ -1,0 +1,42 @@
+"""How a placement problem is attacked: bounds and baselines, exact chains, searches, solvers."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from mapc.models.base import BOUND, EXACT, HEURISTIC, Method, Search
+
+
+def _method(name: str, stage: str, target: str, summary: str, default: bool = True) -> Method:
+    def run(problem: Any, search: Search) -> None:
+        module, _, function = target.partition(":")
+        getattr(import_module(f"mapc.models.placement.{module}"), function)(problem, search)
+
+    return Method(name, stage, run, summary, default)
+
+
+METHODS = (
+    _method("floor", BOUND, "bounds:run", "mean load, hottest experts with their companions"),
+    _method("contiguous", HEURISTIC, "baselines:contiguous", "experts in order"),
+    _method("eplb", HEURISTIC, "baselines:eplb_hierarchical", "EPLB, groups packed on nodes"),
+    _method("eplb-global", HEURISTIC, "baselines:eplb_global", "EPLB, one group, one node"),
+    _method("stay", HEURISTIC, "rules:run", "what is in force, mended as far as rules demand"),
+    _method("assignment", EXACT, "assignment:run", "one expert per rank: linear assignments"),
+    _method("chain", EXACT, "chain:run", "few balanced states per layer: dynamic programming"),
+    _method("descent", HEURISTIC, "balance:run", "replica counts, packing, steepest descent"),
+    _method("anneal", HEURISTIC, "annealing:run", "q-norm annealing over all profiles"),
+    _method("split", HEURISTIC, "splitting:run", "placement and split that adapts per profile"),
+    _method("nodes", HEURISTIC, "nodes:run", "experts to nodes by affinity, then to ranks"),
+    _method("home", HEURISTIC, "home:run", "replicas where tokens live: a MIP for each layer"),
+    _method(
+        "coordinate", HEURISTIC, "coordinate:run", "layer after layer by assignments and swaps"
+    ),
+    _method("migrate", HEURISTIC, "migration:run", "best use of a budget of moves over all layers"),
+    _method("traffic", BOUND, "traffic_bounds:run", "bounds on transfers under a load limit"),
+    _method(
+        "moetuner", HEURISTIC, "moetuner:run", "MoETuner: balance ILP, then mapping ILP", False
+    ),
+    _method("milp", EXACT, "milp:run", "linearised model with degree rows", False),
+)
+"""In the order in which they run."""
