@@ -14,7 +14,10 @@ from typing import Any, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-MODULES: tuple[str, ...] = ("mapc.random",)
+MODULES: tuple[str, ...] = (
+    "mapc.random",
+    "mapc.models.placement.balance_kernels",
+)
 """Every kernel module, in the order in which they are compiled."""
 
 
