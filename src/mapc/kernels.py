@@ -3,12 +3,28 @@
 A kernel module is one whose functions carry `kernel`; it is imported inside functions only, by
 `load`, for importing compiles. All kernel modules stand in `MODULES`, and ``mapc warmup`` compiles
 them. Under ``NUMBA_DISABLE_JIT=1`` kernels run as plain Python.
+
+Compiling takes seconds to a minute, loading what was compiled a fraction of a second. A *stamp*
+beside numba's own cache tells which of the two an import would be. It is a hash of all that the
+compiled code depends on: the sources of the module and of the kernel modules it calls (numba itself
+looks at the module's own file only, and would keep code with old callees inside), numba, Python and
+the processor.
 """
 
 from __future__ import annotations
 
+import ast
+import atexit
+import hashlib
+import os
+import platform
+import subprocess
+import sys
 from collections.abc import Callable
-from importlib import import_module
+from functools import cache
+from importlib import import_module, metadata
+from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
@@ -19,6 +35,11 @@ MODULES: tuple[str, ...] = (
     "mapc.models.placement.balance_kernels",
 )
 """Every kernel module, in the order in which they are compiled."""
+
+POLL = 0.05
+"""Seconds between two questions whether to give up waiting."""
+_STARTED, _DONE = "started", "done"
+_children: dict[str, subprocess.Popen[bytes]] = {}
 
 
 def kernel(*signatures: str) -> Callable[[F], F]:
@@ -34,6 +55,10 @@ def kernel(*signatures: str) -> Callable[[F], F]:
 def load(name: str, done: Callable[[], bool] | None = None) -> ModuleType | None:
     """Return a kernel module, compiled; None when ``done`` says so before it is.
 
+    What is not compiled yet is compiled by a child process, so that waiting for it can end. A
+    child goes on when nobody waits any more, until this process ends; what it has finished by then
+    is kept. If it fails, the module is imported here and now.
+
     Parameters
     ----------
     name : str
@@ -41,4 +66,132 @@ def load(name: str, done: Callable[[], bool] | None = None) -> ModuleType | None
     done : callable, optional
         Whether to give up waiting, asked a few times a second.
     """
+    if name in sys.modules or plain() or warm(name):
+        return import_module(name)
+    while (child := _compiling(name)).poll() is None:
+        if done is not None and done():
+            return None
+        try:
+            child.wait(POLL)
+        except subprocess.TimeoutExpired:
+            continue
+    del _children[name]
     return import_module(name)
+
+
+def plain() -> bool:
+    """Whether kernels run as plain Python."""
+    return os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+
+
+def warm(name: str) -> bool:
+    """Whether a kernel module has been compiled for what is here now."""
+    return _read(name) == [_key(name), _DONE]
+
+
+def compile_module(name: str) -> None:
+    """Compile a kernel module, and those it calls, in this process; leave stamps."""
+    for part in (*callees(name), name):
+        key = _key(part)
+        if _read(part) == [key, _DONE]:
+            continue
+        if _read(part) != [key, _STARTED]:  # unless it is ours, half done
+            for kept in _source(part).parent.glob(f"__pycache__/{_source(part).stem}.*.nb[ci]"):
+                kept.unlink(missing_ok=True)
+        _write(part, key, _STARTED)
+        import_module(part)
+        if _key(part) == key:  # not edited meanwhile
+            _write(part, key, _DONE)
+
+
+def callees(name: str) -> tuple[str, ...]:
+    """Return the kernel modules that a kernel module calls, the called before the callers."""
+    found: dict[str, None] = {}
+    for node in ast.walk(ast.parse(_source(name).read_bytes())):
+        if isinstance(node, ast.ImportFrom) and node.module in MODULES:
+            found.update(dict.fromkeys((*callees(node.module), node.module)))
+    return tuple(found)
+
+
+def _compiling(name: str) -> subprocess.Popen[bytes]:
+    """Return the child that compiles a module, started if there is none."""
+    if name not in _children:
+        if not _children:
+            atexit.register(_end)
+        _children[name] = subprocess.Popen(
+            [sys.executable, "-m", "mapc.kernels", name],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for us; we end it
+        )
+    return _children[name]
+
+
+def _end() -> None:
+    for child in _children.values():
+        child.terminate()
+        child.wait()
+    _children.clear()
+
+
+def _source(name: str) -> Path:
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"no kernel module {name}", name=name)
+    return Path(spec.origin)
+
+
+def _key(name: str) -> str:
+    """Return a hash of all that decides what compiling a module gives."""
+    digest = hashlib.sha256(repr(_host()).encode())
+    for part in (*callees(name), name):
+        digest.update(hashlib.sha256(_source(part).read_bytes()).digest())
+    return digest.hexdigest()
+
+
+@cache
+def _host() -> tuple[str, ...]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = [platform.processor()]
+    wanted = ("model name", "flags", "Features", "CPU part")
+    cpu = sorted({line for line in lines if line.startswith(wanted)})
+    return (metadata.version("numba"), sys.version, platform.machine(), *cpu)
+
+
+def _stamp(name: str) -> Path:
+    """Return the file that says that a module is compiled: beside numba's files if it can be."""
+    source = _source(name)
+    beside = source.parent / "__pycache__"
+    file = f"{source.stem}.{sys.implementation.cache_tag}.warm"
+    if "NUMBA_CACHE_DIR" not in os.environ and os.access(
+        beside if beside.exists() else source.parent, os.W_OK
+    ):
+        return beside / file
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(home) / "mapc")
+    return folder / f"{hashlib.sha256(bytes(source)).hexdigest()[:16]}.{file}"
+
+
+def _read(name: str) -> list[str]:
+    try:
+        return _stamp(name).read_text(encoding="utf-8").split()
+    except OSError:
+        return []
+
+
+def _write(name: str, key: str, state: str) -> None:
+    stamp = _stamp(name)
+    try:
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        passing = stamp.with_name(f"{stamp.name}.{os.getpid()}")
+        passing.write_text(f"{key} {state}\n", encoding="utf-8")
+        passing.replace(stamp)
+    except OSError:
+        return  # nowhere to write: every process compiles for itself, as numba does
+
+
+if __name__ == "__main__":
+    compile_module(sys.argv[1])
