@@ -49,6 +49,8 @@ environment:
 $(DEV_STAMP): $(INPUTS)
 	@echo "installing mapc and its development tools into $(VENV)"
 	@$(PIP_INSTALL) -e '.[dev]'
+	@echo "compiling kernels, a few minutes at most"
+	@$(BIN)/mapc warmup
 	@touch $@
 
 # What the development install brings is enough for the demo.
@@ -58,7 +60,9 @@ $(DEMO_STAMP): $(INPUTS)
 	fi
 	@touch $@
 
+# after a change of kernels, too: what is compiled already costs nothing
 install: $(DEV_STAMP)
+	@$(BIN)/mapc warmup
 	@echo "$(BIN)/mapc is ready"
 
 # asked for when the recipe runs: the package is there only then

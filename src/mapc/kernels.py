@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ast
 import atexit
+import contextlib
 import hashlib
 import os
 import platform
@@ -33,6 +34,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 MODULES: tuple[str, ...] = (
     "mapc.random",
     "mapc.models.placement.balance_kernels",
+    "mapc.models.placement.annealing_kernels",
 )
 """Every kernel module, in the order in which they are compiled."""
 
@@ -47,6 +49,8 @@ def kernel(*signatures: str) -> Callable[[F], F]:
 
     >>> kernel("float64(float64[::1], int64)")  # doctest: +SKIP
     """
+    if not signatures or not all(isinstance(one, str) for one in signatures):
+        raise TypeError("a kernel needs its signatures: without them it compiles when it is called")
     import numba
 
     return cast("Callable[[F], F]", numba.njit(list(signatures), cache=True, nogil=True))
@@ -68,13 +72,11 @@ def load(name: str, done: Callable[[], bool] | None = None) -> ModuleType | None
     """
     if name in sys.modules or plain() or warm(name):
         return import_module(name)
-    while (child := _compiling(name)).poll() is None:
+    while (compiling := _compiling(name)).poll() is None:
         if done is not None and done():
             return None
-        try:
-            child.wait(POLL)
-        except subprocess.TimeoutExpired:
-            continue
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            compiling.wait(POLL)
     del _children[name]
     return import_module(name)
 
@@ -113,25 +115,30 @@ def callees(name: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def child(name: str, errors: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    """Start a process that compiles a module."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "mapc.kernels", name],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=errors,
+        start_new_session=True,  # Ctrl-C is for us; we end it
+    )
+
+
 def _compiling(name: str) -> subprocess.Popen[bytes]:
     """Return the child that compiles a module, started if there is none."""
     if name not in _children:
         if not _children:
             atexit.register(_end)
-        _children[name] = subprocess.Popen(
-            [sys.executable, "-m", "mapc.kernels", name],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for us; we end it
-        )
+        _children[name] = child(name)
     return _children[name]
 
 
 def _end() -> None:
-    for child in _children.values():
-        child.terminate()
-        child.wait()
+    for compiling in _children.values():
+        compiling.terminate()
+        compiling.wait()
     _children.clear()
 
 

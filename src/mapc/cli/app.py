@@ -30,6 +30,7 @@ COMMANDS = {
     "show": "mapc.cli.show:show",
     "lower": "mapc.cli.lower:lower",
     "solvers": "mapc.cli.solvers:solvers",
+    "warmup": "mapc.cli.warmup:warmup",
     "schema": "mapc.cli.schema:schema",
 }
 """Commands by name, in the order in which help lists them; ``module:attribute``."""
