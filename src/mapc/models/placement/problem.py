@@ -165,7 +165,9 @@ class PlacementProblem:
         if not len(self.dead):
             object.__setattr__(self, "dead", np.zeros(self.n_ranks, dtype=np.bool_))
         validate(self)
-        object.__setattr__(self, "weight", self.weight / self.weight.sum())
+        total = float(self.weight.sum())
+        if abs(total - 1) > 1e-12:  # what has been divided once stays as it is, also from a file
+            object.__setattr__(self, "weight", self.weight / total)
         for array in (self.counts, self.weight, self.scale, self.transitions, self.sources):
             if array is not None:
                 array.setflags(write=False)
