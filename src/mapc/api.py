@@ -210,7 +210,7 @@ def check(problem: Any, plan: Any) -> list[str]:
     return list(family_of(problem).verify(problem, plan).violations)
 
 
-def export(problem: Any, plan: Any, to: str, **options: Any) -> str:
+def export(problem: Any, plan: Any, to: str, **options: Any) -> str | bytes:
     """Return a plan as the file that a runtime loads.
 
     Parameters
@@ -223,8 +223,8 @@ def export(problem: Any, plan: Any, to: str, **options: Any) -> str:
 
     Returns
     -------
-    str
-        What belongs in the file.
+    str or bytes
+        What belongs in the file: text, or bytes for a binary one (``"eplb"``).
 
     Raises
     ------

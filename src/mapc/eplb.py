@@ -169,7 +169,7 @@ def _members(load: FloatArray, num_groups: int, num_nodes: int) -> IntArray:
     whole = load.reshape(n_layers, num_groups, size).sum(axis=2)
     groups = balance_tables(whole, num_nodes, num_groups // num_nodes, rounds=0)
     members = groups[..., None] * size + np.arange(size)
-    return members.reshape(n_layers, num_nodes, n_experts // num_nodes)
+    return np.asarray(members.reshape(n_layers, num_nodes, n_experts // num_nodes))
 
 
 def _busiest(table: IntArray, load: FloatArray) -> FloatArray:
@@ -196,7 +196,8 @@ def _as_array(given: Any) -> Any:
 def _like(given: Any, found: IntArray) -> Any:
     if not _is_tensor(given):
         return found
-    return sys.modules["torch"].from_numpy(np.ascontiguousarray(found))
+    tensor: Any = sys.modules["torch"].from_numpy(np.ascontiguousarray(found))
+    return tensor
 
 
 def _is_tensor(given: Any) -> bool:

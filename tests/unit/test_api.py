@@ -50,7 +50,9 @@ def test_importers(tmp_path):
 
 def test_export(problem):
     plan = mapc.solve(problem).plan
-    with pytest.raises(mapc.UsageError, match="runtime 'vllm': unknown; expected modelopt"):
+    with pytest.raises(mapc.UsageError, match="runtime 'x': unknown; expected modelopt"):
+        mapc.export(problem, plan, "x")
+    with pytest.raises(mapc.UsageError, match="'vllm': takes no bits plans; expected modelopt"):
         mapc.export(problem, plan, "vllm")
     with pytest.raises(mapc.UsageError, match="unknown option 'color'"):
         mapc.export(problem, plan, "hawq", color="x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -80,14 +81,17 @@ def export(
         raise UsageError("--json without -o: standard output holds one of them; give a file name")
     if output != STREAM:
         check_target(output, (), source=plan)
-    data = _exported(plan, to, given(options)).encode()
+    found = _exported(plan, to, given(options))
+    if isinstance(found, bytes) and output == STREAM and sys.stdout.isatty():
+        raise UsageError(f"{to} writes a binary file, no text; give a file name with -o")
+    data = found if isinstance(found, bytes) else found.encode()
     with streaming():
         write_whole(output, data)
     if as_json:
         print_json({"runtime": to, "output": output, "bytes": len(data)})
 
 
-def _exported(plan_file: str, runtime: str, options: dict[str, Any]) -> str:
+def _exported(plan_file: str, runtime: str, options: dict[str, Any]) -> str | bytes:
     from mapc import api, instances
 
     problem, plan, _ = instances.read_plan(plan_file)

@@ -1,8 +1,8 @@
 """Plans as the files that runtimes load.
 
-Every exporter is a pure function ``(problem, plan, **options) -> str``; a further one, of any
-family, is a further entry in `EXPORTERS`. What a runtime cannot do is refused by name, never
-rounded to something near.
+Every exporter is a pure function ``(problem, plan, **options)`` that returns the text of the file,
+or its bytes; a further one, of any family, is a further entry in `EXPORTERS`. What a runtime cannot
+do is refused by name, never rounded to something near.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class Exporter:
     options: tuple[Option, ...]
     summary: str
 
-    def __call__(self, problem: Any, plan: Any, **options: Any) -> str:
-        """Return the text of the file; equal plans and options give equal texts.
+    def __call__(self, problem: Any, plan: Any, **options: Any) -> str | bytes:
+        """Return the content of the file; equal plans and options give equal contents.
 
         Raises
         ------
         UsageError
             For an option that is unknown or out of range, and for a plan that the runtime cannot
-            carry out: the message names group and format, and what would be right.
+            carry out: the message names what, e.g. group and format, and what would be right.
         InstanceError
             For a plan that does not belong to the problem.
         """
@@ -58,10 +58,10 @@ class Exporter:
         return self.function(problem, plan, **options)
 
     @property
-    def function(self) -> Callable[..., str]:
+    def function(self) -> Callable[..., str | bytes]:
         """``function(problem, plan, **options)``, pure; options are taken as they come."""
         module, _, name = self.target.partition(":")
-        found: Callable[..., str] = getattr(import_module(module), name)
+        found: Callable[..., str | bytes] = getattr(import_module(module), name)
         return found
 
 
@@ -95,6 +95,10 @@ def _bits(
     name: str, suffix: str, target: str, options: tuple[Option, ...], summary: str
 ) -> Exporter:
     return Exporter(name, "bits", suffix, f"{__name__}.{target}", (*_NAMING, *options), summary)
+
+
+def _placement(name: str, suffix: str, target: str, summary: str, *options: Option) -> Exporter:
+    return Exporter(name, "placement", suffix, f"{__name__}.{target}:export", options, summary)
 
 
 EXPORTERS: Mapping[str, Exporter] = {
@@ -172,6 +176,42 @@ EXPORTERS: Mapping[str, Exporter] = {
                 Option("fixed", "Bits of what the plan does not decide.", int, 8),
             ),
             "HAWQ: bit_config, activations as wide as the layer that reads them.",
+        ),
+        _placement(
+            "sglang",
+            ".json",
+            "sglang",
+            "SGLang: --init-expert-location, a row for every layer of the model.",
+            Option(
+                "dispatch",
+                "As --ep-dispatch-algorithm. lp: splits tokens batch by batch.",
+                default="static",
+                choices=("static", "lp"),
+            ),
+        ),
+        _placement(
+            "vllm",
+            ".jsonl",
+            "vllm",
+            "vLLM: initial mapping of offline EPLB (open proposal), layers with experts only.",
+        ),
+        _placement(
+            "vllm-ascend",
+            ".json",
+            "vllm_ascend",
+            "vLLM-Ascend: expert map, the experts of every device.",
+        ),
+        _placement(
+            "tensorrt-llm",
+            ".yaml",
+            "tensorrt_llm",
+            "TensorRT-LLM: static MoE load balancer, layers numbered as in the model.",
+        ),
+        _placement(
+            "eplb",
+            ".npz",
+            "eplb_triple",
+            "EPLB's tables phy2log, log2phy and logcnt, for scripts.",
         ),
     )
 }
