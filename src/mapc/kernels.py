@@ -35,6 +35,8 @@ MODULES: tuple[str, ...] = (
     "mapc.random",
     "mapc.models.placement.balance_kernels",
     "mapc.models.placement.annealing_kernels",
+    "mapc.models.placement.migration_kernels",
+    "mapc.models.placement.nodes_kernels",
 )
 """Every kernel module, in the order in which they are compiled."""
 
