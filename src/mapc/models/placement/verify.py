@@ -6,6 +6,7 @@ move between them; all else follows from these two.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -66,29 +67,74 @@ def verify(problem: PlacementProblem, plan: PlacementPlan) -> Verdict:
         ``most_replicas``
             Of one expert in one layer.
     """
-    slots, broken = _slots(problem, plan)
-    if slots is None or broken:
+    broken, seen = _look(problem, plan)
+    if seen is None:
         return Verdict(tuple(broken), None, {})
-    split, broken = _split(problem, plan, slots)
-    if broken:
-        return Verdict(tuple(broken), None, {})
-    held = _held(problem, slots)
-    handled, flow = _replay(problem, slots, held, split)
-    load = _sum(handled)[:, :, problem.live] / problem.cluster.speed[problem.live]
+    held = _held(problem, np.asarray(plan.slots))
     moves = _moves(problem, held)
-    violations = _pins(problem, held) + _budget(problem, moves) + _overloads(problem, load)
-    work, transfers = _work(problem, handled), _transfers(problem, flow)
-    objective, parts = _objective(problem, work.max(axis=2), transfers)
+    violations = _pins(problem, held) + _budget(problem, moves) + _overloads(problem, seen.load)
+    objective, parts = _objective(problem, seen.work.max(axis=2), seen.transfers)
     facts = {
-        **_balancedness(problem, load),
-        **_crossings(problem, flow),
+        **_balancedness(problem, seen.load),
+        **_crossings(problem, seen.flow),
         **parts,
-        "worst_rank": _worst_rank(problem, work),
+        "worst_rank": _worst_rank(problem, seen.work),
         "moves": moves,
         "redundant": problem.n_slots - problem.n_experts,
         "most_replicas": int(held.sum(axis=2).max()),
     }
     return Verdict(tuple(violations), objective, facts)
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """What happens to the tokens of the window, layer by layer.
+
+    Attributes
+    ----------
+    handled : float64[P, L, G, C]
+        Tokens of every slot.
+    flow : float64[P, L, G, G]
+        Tokens from rank to rank; those that stay are on the diagonal.
+    load : float64[P, L, H]
+        Tokens of every live rank, divided by its speed.
+    work : float64[P, L, H]
+        Ticks of every live rank, not rounded.
+    transfers : float64[P, L]
+        Ticks, not rounded.
+    """
+
+    handled: FloatArray
+    flow: FloatArray
+    load: FloatArray
+    work: FloatArray
+    transfers: FloatArray
+
+
+def replay(problem: PlacementProblem, plan: PlacementPlan) -> Replay:
+    """Return what a plan does, whether or not it keeps pins, budget and load limit.
+
+    Raises
+    ------
+    ValueError
+        For a plan that cannot be replayed: one for which `verify` has no objective.
+    """
+    broken, seen = _look(problem, plan)
+    if seen is None:
+        raise ValueError("; ".join(broken))
+    return seen
+
+
+def _look(problem: PlacementProblem, plan: PlacementPlan) -> tuple[list[str], Replay | None]:
+    slots, broken = _slots(problem, plan)
+    if slots is None or broken:
+        return broken, None
+    split, broken = _split(problem, plan, slots)
+    if broken:
+        return broken, None
+    handled, flow = _replay(problem, slots, _held(problem, slots), split)
+    load = _sum(handled)[:, :, problem.live] / problem.cluster.speed[problem.live]
+    return [], Replay(handled, flow, load, _work(problem, handled), _transfers(problem, flow))
 
 
 # -- what is in the plan ---------------------------------------------------------------------------
