@@ -57,7 +57,10 @@ def command_of(importer: Importer) -> click.Command:
         problem = read_problem(file, {"importer": importer.name, **given(options)})
         write_instance(problem, output, as_json)
 
-    command = json_option(output_option(budget_option(click.command(importer.name)(run))))
+    command = click.command(importer.name)(run)
+    if importer.budgeted:
+        command = budget_option(command)
+    command = json_option(output_option(command))
     command.help = importer.summary
     file = click.Argument(["file"])
     command.params = [file, *map(flag, importer.options), *command.params]

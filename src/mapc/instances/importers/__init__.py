@@ -1,14 +1,22 @@
-"""Files that hold, or lead to, a bits problem; a further one is a further entry in `IMPORTERS`."""
+"""Files that hold, or lead to, a problem; a further one is a further entry in `IMPORTERS`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+from mapc.instances.importers.counts import import_counts
 from mapc.instances.importers.hawq import import_hawq
 from mapc.instances.importers.importer import Importer
 from mapc.instances.importers.mlx_optiq import import_mlx_optiq
 from mapc.instances.importers.modelopt import import_modelopt
+from mapc.instances.importers.placement_building import OPTIONS as _BUILDING
+from mapc.instances.importers.popularity import import_popularity
+from mapc.instances.importers.sglang import import_sglang
 from mapc.instances.importers.table import import_table
+from mapc.instances.importers.tensorrt_llm import import_tensorrt_llm
 from mapc.instances.importers.ties import TIE_PRESETS, TIE_RULES, TieRule, ties_by_rule
+from mapc.instances.importers.trace import import_trace
+from mapc.instances.importers.vllm_stats import import_vllm
 from mapc.instances.importers.weights import (
     FORMATS,
     GGUF_FORMATS,
@@ -43,6 +51,11 @@ _MEASURED = (
     Option("min_weights", "Leave out tensors with fewer weights.", int),
     _OWN,
 )
+
+
+def _placement(name: str, function: Callable[..., Any], summary: str, *own: Option) -> Importer:
+    return Importer(name, function, (*own, *_BUILDING), summary, "placement")
+
 
 IMPORTERS: dict[str, Importer] = {
     importer.name: importer
@@ -87,6 +100,17 @@ IMPORTERS: dict[str, Importer] = {
         Importer(
             "safetensors", import_safetensors, _MEASURED, "weights of a safetensors file, measured"
         ),
+        _placement("counts", import_counts, "loads of experts, a table for each profile"),
+        _placement(
+            "trace",
+            import_trace,
+            "experts of every token, or loads and transitions",
+            Option("experts", "Experts of a layer, where the last may have had no tokens.", int),
+        ),
+        _placement("sglang", import_sglang, "dump of SGLang's expert distribution recorder"),
+        _placement("vllm", import_vllm, "expert load statistics of vLLM"),
+        _placement("tensorrt-llm", import_tensorrt_llm, "expert statistics of TensorRT-LLM"),
+        _placement("popularity", import_popularity, "expert popularity as Fiddler has it"),
     ]
 }
 """Importers by name, as in ``mapc import NAME FILE``."""
@@ -97,12 +121,18 @@ __all__ = [
     "TIE_RULES",
     "Importer",
     "TieRule",
+    "import_counts",
     "import_hawq",
     "import_imatrix",
     "import_mlx_optiq",
     "import_modelopt",
     "import_onnx_weights",
+    "import_popularity",
     "import_safetensors",
+    "import_sglang",
     "import_table",
+    "import_tensorrt_llm",
+    "import_trace",
+    "import_vllm",
     "ties_by_rule",
 ]

@@ -4,38 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mapc.models.bits.budgets import apply_budgets
-from mapc.models.bits.problem import BitsProblem
+from mapc.errors import UsageError
 from mapc.options import Option, check_options
 
 
 @dataclass(frozen=True)
 class Importer:
-    """A kind of file that holds, or leads to, a bits problem.
+    """A kind of file that holds, or leads to, a problem of one family.
 
     Attributes
     ----------
     name : str
         As in ``mapc import NAME FILE``.
     function : callable
-        ``function(path, **options) -> BitsProblem``.
+        ``function(path, **options) -> problem``.
     options : tuple of Option
         Its keywords.
     summary : str
         One line for listings.
+    kind : str
+        The family.
     """
 
     name: str
-    function: Callable[..., BitsProblem]
+    function: Callable[..., Any]
     options: tuple[Option, ...]
     summary: str
+    kind: str = "bits"
 
-    def __call__(
-        self, path: str | Path, *, budget: Sequence[str] = (), **options: Any
-    ) -> BitsProblem:
+    @property
+    def budgeted(self) -> bool:
+        """Whether its problems have budgets to set."""
+        return find_spec(f"mapc.models.{self.kind}.budgets") is not None
+
+    def __call__(self, path: str | Path, *, budget: Sequence[str] = (), **options: Any) -> Any:
         """Import a file and set budgets such as ``"size=0.25"`` or ``"size=4.5bpw"``.
 
         Options that are None count as not given.
@@ -45,9 +52,14 @@ class Importer:
         InstanceError
             For a file that breaks the rules of its format.
         UsageError
-            For an option that the importer does not have, one that it needs, and budgets that are
-            none (see `mapc.models.bits.budgets.parse_budget`).
+            For an option that the importer does not have, one that it needs, budgets that are none
+            (see `mapc.models.bits.budgets.parse_budget`), and any budget of a family without them.
         """
         given = {name: value for name, value in options.items() if value is not None}
         check_options(self.options, given, f"importer {self.name}")
-        return apply_budgets(self.function(path, **given), budget)
+        if budget and not self.budgeted:
+            raise UsageError(f"importer {self.name}: {self.kind} problems have no budgets")
+        problem = self.function(path, **given)
+        if not budget:
+            return problem
+        return import_module(f"mapc.models.{self.kind}.budgets").apply_budgets(problem, budget)

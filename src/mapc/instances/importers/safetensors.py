@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 import math
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from mapc.files import MAX_TEXT_BYTES, display_name, read_bytes
 from mapc.instances import schema
 
 _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+_INTEGERS = {"I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1", "U8": "<u1"}
 _MAX_HEADER = 10**8
 
 
@@ -34,7 +35,7 @@ class _Entry(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor of floats in a file."""
+    """A tensor in a file."""
 
     name: str
     shape: tuple[int, ...]
@@ -50,7 +51,7 @@ def float_tensors(path: str | Path) -> Iterator[Tensor]:
         For a file that breaks the rules of the format.
     """
     if Path(path).suffix.lower() != ".json":
-        yield from _tensors_of_file(Path(path))
+        yield from _tensors_of_file(Path(path), _FLOATS)
         return
     where = display_name(path)
     index = schema.decode(read_bytes(path, MAX_TEXT_BYTES), dict[str, Any], where)
@@ -60,10 +61,21 @@ def float_tensors(path: str | Path) -> Iterator[Tensor]:
     for shard in dict.fromkeys(shards.values()):
         if Path(shard).name != shard or shard in ("", ".", ".."):
             raise InstanceError(f"file {shard[:60]!r}", f"{where}: weight_map", "names of files")
-        yield from _tensors_of_file(Path(path).parent / shard)
+        yield from _tensors_of_file(Path(path).parent / shard, _FLOATS)
 
 
-def _tensors_of_file(path: Path) -> Iterator[Tensor]:
+def integer_tensors(path: str | Path) -> Iterator[Tensor]:
+    """Yield the integer tensors of a file, in the order of the header.
+
+    Raises
+    ------
+    InstanceError
+        For a file that breaks the rules of the format.
+    """
+    yield from _tensors_of_file(Path(path), _INTEGERS)
+
+
+def _tensors_of_file(path: Path, kinds: Mapping[str, str]) -> Iterator[Tensor]:
     where = display_name(path)
     try:
         data: NDArray[np.uint8] = np.memmap(path, dtype=np.uint8, mode="r")
@@ -81,13 +93,15 @@ def _tensors_of_file(path: Path) -> Iterator[Tensor]:
             continue
         place = f"{where}: tensor {name[:60]!r}"
         entry = schema.decode(bytes(raw), _Entry, place)
-        if entry.dtype in _FLOATS:
-            yield Tensor(name, tuple(entry.shape), _loader(body, entry, place))
+        if entry.dtype in kinds:
+            load = _loader(body, entry, np.dtype(kinds[entry.dtype]), place)
+            yield Tensor(name, tuple(entry.shape), load)
 
 
-def _loader(body: NDArray[np.uint8], entry: _Entry, place: str) -> Callable[[], NDArray[Any]]:
+def _loader(
+    body: NDArray[np.uint8], entry: _Entry, dtype: np.dtype[Any], place: str
+) -> Callable[[], NDArray[Any]]:
     begin, end = entry.data_offsets
-    dtype = np.dtype(_FLOATS[entry.dtype])
     if min(entry.shape, default=0) < 0 or not 0 <= begin <= end <= len(body):
         raise InstanceError(f"bytes {begin} to {end}", place, f"within the {len(body)} of the file")
     if math.prod(entry.shape) * dtype.itemsize != end - begin:
