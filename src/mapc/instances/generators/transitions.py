@@ -136,7 +136,7 @@ def _same_community(here: IntArray, there: IntArray, columns: IntArray) -> Float
     mass = planted.sum(axis=1, keepdims=True)
     # a community without a token in the next layer pulls nobody: its tokens choose freely
     free = np.broadcast_to(columns / columns.sum(), planted.shape)
-    return np.divide(planted, mass, out=free.copy(), where=mass > 0)
+    return np.asarray(np.divide(planted, mass, out=free.copy(), where=mass > 0))
 
 
 def _whole(loads: IntArray, total: int) -> IntArray:
@@ -149,7 +149,7 @@ def _whole(loads: IntArray, total: int) -> IntArray:
     elif short:
         order = np.argsort(whole - exact, kind="stable")
         whole += np.bincount(order[np.arange(short) % len(order)], minlength=len(order))
-    return whole
+    return np.asarray(whole)
 
 
 def _scaled(matrix: FloatArray, rows: IntArray, columns: IntArray) -> FloatArray:

@@ -1,0 +1,188 @@
+"""Where tokens are, layer after layer, when they stay on the rank of their last expert.
+
+Source of the model: chain traffic of `PlacementProblem` (ExFlow and MoETuner: a token is sent from
+the rank of its expert of one layer to that of the next). Searches read these figures; the
+verifier computes its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mapc.graph.operators import BoolArray, IntArray
+from mapc.models.placement.plan import PlacementPlan
+from mapc.models.placement.problem import LOCAL, SUM, WORST, FloatArray, PlacementProblem
+
+
+@dataclass(frozen=True, eq=False)
+class Flows:
+    """Loads and transfers of one profile under a table of slots.
+
+    Attributes
+    ----------
+    share : float64[L, E, G]
+        Part of an expert's tokens that each rank handles; 0 where it has no replica.
+    moved : float64[L - 1, G, G]
+        Token pairs of the window from rank to rank between adjacent layers.
+    """
+
+    share: FloatArray
+    moved: FloatArray
+
+
+def held(slots: IntArray, n_experts: int) -> BoolArray:
+    """bool[L, E, G]: whether a rank holds an expert, from slots int64[L, G, C]."""
+    n_layers, n_ranks, _ = slots.shape
+    has = np.zeros((n_layers, n_experts, n_ranks), dtype=np.bool_)
+    layer, rank, slot = np.nonzero(slots >= 0)
+    has[layer, slots[layer, rank, slot], rank] = True
+    return has
+
+
+def arrivals(pairs: FloatArray, share: FloatArray) -> FloatArray:
+    """float64[G, E]: token pairs by the rank they come from and the expert they want.
+
+    Parameters
+    ----------
+    pairs : float64[E, E]
+        From experts of a layer to those of the next.
+    share : float64[E, G]
+        Where the former are handled.
+    """
+    return np.asarray(share.T @ pairs)
+
+
+def choose_local(
+    wanted: FloatArray, has: BoolArray, node: IntArray
+) -> tuple[FloatArray, FloatArray]:
+    """Send tokens to the nearest replicas.
+
+    A token stays if its rank has a replica; otherwise it is spread evenly over the replicas of its
+    node, and where there are none over all.
+
+    Parameters
+    ----------
+    wanted : float64[G, E]
+        Tokens by the rank they are on and the expert they want.
+    has : bool[E, G]
+        Every expert somewhere.
+    node : int64[G]
+
+    Returns
+    -------
+    mass : float64[E, G]
+        Tokens that each rank handles.
+    moved : float64[G, G]
+        Tokens from rank to rank; those that stay are on the diagonal.
+    """
+    here = has.T.astype(np.float64)
+    same = (node[:, None] == node[None, :]).astype(np.float64)
+    beside = same @ here  # replicas in the node of a rank
+    stay = wanted * here
+    near = np.divide(wanted, beside, out=np.zeros_like(wanted), where=(here == 0) & (beside > 0))
+    far = np.where(beside == 0, wanted, 0.0) / here.sum(axis=0)
+    moved = (near @ here.T) * same + far @ here.T + np.diag(stay.sum(axis=1))
+    mass = stay + here * (same @ near + far.sum(axis=0))
+    return mass.T, moved
+
+
+def chain_flows(
+    pairs: FloatArray, has: BoolArray, node: IntArray, *, local: bool, tolerance: float = 0.0
+) -> Flows:
+    """Return loads and transfers of tokens that stay where their expert is.
+
+    Parameters
+    ----------
+    pairs : float64[L - 1, E, E]
+        Token pairs between adjacent layers.
+    has : bool[L, E, G]
+        Every expert somewhere in every layer.
+    node : int64[G]
+    local : bool
+        The nearest replicas (see `choose_local`), whose loads then depend on the layers before;
+        otherwise every replica takes its equal part, drawn anew in every layer.
+    tolerance : float
+        Tokens that want an expert up to this many count as none: it is split evenly then.
+
+    Notes
+    -----
+    Nothing comes before the first layer: there, tokens are spread evenly over replicas. An
+    expert's tokens leave for the next layer from all its ranks alike (first-order chain).
+    """
+    even = has / has.sum(axis=2, keepdims=True)
+    share = np.array(even, dtype=np.float64)
+    moved = np.zeros((len(pairs), has.shape[2], has.shape[2]))
+    for layer, matrix in enumerate(pairs):
+        wanted = arrivals(matrix, share[layer])
+        if not local:
+            moved[layer] = wanted @ share[layer + 1]
+            continue
+        mass, moved[layer] = choose_local(wanted, has[layer + 1], node)
+        total = mass.sum(axis=1, keepdims=True)
+        np.divide(mass, total, out=share[layer + 1], where=total > tolerance)
+    return Flows(share, moved)
+
+
+def propagate(problem: PlacementProblem, plan: PlacementPlan) -> list[Flows]:
+    """Return the flows of every profile of a chain problem, over all ranks.
+
+    Raises
+    ------
+    ValueError
+        If the problem has no transitions or the plan leaves an expert out.
+    """
+    if problem.transitions is None:
+        raise ValueError(f"{problem.name}: tokens stay with no expert, there are no transitions")
+    has = held(plan.slots, problem.n_experts)
+    if not has.any(axis=2).all():
+        raise ValueError("a plan without all experts has no flows")
+    local = problem.dispatch == LOCAL
+    return [
+        chain_flows(matrix.astype(np.float64), has, problem.node, local=local)
+        for matrix in problem.transitions
+    ]
+
+
+def cross_fractions(flows: Flows, node: IntArray) -> tuple[float, float]:
+    """Return the parts of token pairs that change rank, and node."""
+    total = float(flows.moved.sum())
+    if not total:
+        return 0.0, 0.0
+    other = node[:, None] != node[None, :]
+    stay = float(np.trace(flows.moved.sum(axis=0)))
+    return 1 - stay / total, float(flows.moved.sum(axis=0)[other].sum()) / total
+
+
+def step_ticks(problem: PlacementProblem, plan: PlacementPlan) -> float:
+    """Return the modelled step of a chain problem in ticks, as the verifier counts it."""
+    total = np.zeros(problem.n_profiles)
+    for p, flows in enumerate(propagate(problem, plan)):
+        tokens = np.einsum("le,leg->lg", problem.counts[p].astype(np.float64), flows.share)
+        work = (tokens * problem.token_ticks[p]).max(axis=1)
+        if problem.cost.expert:
+            work = np.maximum(work, _activated_ticks(problem, p, flows.share))
+        transfers = np.zeros(problem.n_layers)
+        transfers[1:] = _transfer_ticks(problem, p, flows.moved)
+        work, transfers = np.rint(work), np.rint(transfers)
+        both = np.maximum(work, transfers) if problem.cost.overlap else work + transfers
+        total[p] = (problem.layer_ticks[p] + both).sum()
+    return float(total.max() if problem.cost.profiles == WORST else total.sum())
+
+
+def _transfer_ticks(problem: PlacementProblem, p: int, moved: FloatArray) -> FloatArray:
+    paid = moved * problem.pair_ticks[p]
+    if problem.cost.links == SUM:
+        return np.asarray(paid.sum(axis=(1, 2)))
+    return np.maximum(paid.sum(axis=1).max(axis=1), paid.sum(axis=2).max(axis=1))
+
+
+def _activated_ticks(problem: PlacementProblem, p: int, share: FloatArray) -> FloatArray:
+    """float64[L]: ticks of the rank with the most activated experts."""
+    counts = problem.counts[p]
+    total = counts.sum(axis=1)[:, None, None] / problem.top_k
+    chance = np.minimum(counts[:, :, None] * share / total, 1.0)
+    with np.errstate(divide="ignore"):
+        active = -np.expm1(total * problem.scale[p] * np.log1p(-chance))
+    return np.asarray((active.sum(axis=1) * problem.expert_ticks[p]).max(axis=1))
