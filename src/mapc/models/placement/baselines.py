@@ -20,7 +20,7 @@ def contiguous(problem: PlacementProblem, search: Search) -> None:
     """
     order = np.arange(problem.n_slots) % problem.n_experts
     table = order.reshape(len(problem.live), problem.slots)
-    _offer(problem, search, np.repeat(table[None], problem.n_layers, axis=0), "contiguous")
+    offer(problem, search, np.repeat(table[None], problem.n_layers, axis=0), "contiguous")
 
 
 def eplb_hierarchical(problem: PlacementProblem, search: Search) -> None:
@@ -33,12 +33,21 @@ def eplb_hierarchical(problem: PlacementProblem, search: Search) -> None:
     tables = eplb_tables(problem, groups, problem.n_nodes)
     placed = np.empty_like(tables)
     placed[:, np.argsort(nodes, kind="stable")] = tables  # EPLB numbers ranks node by node
-    _offer(problem, search, placed, "eplb")
+    offer(problem, search, placed, "eplb")
 
 
 def eplb_global(problem: PlacementProblem, search: Search) -> None:
     """Propose what EPLB's global rule gives: one group, one node."""
-    _offer(problem, search, eplb_tables(problem, 1, 1), "eplb-global")
+    offer(problem, search, eplb_tables(problem, 1, 1), "eplb-global")
+
+
+def offer(problem: PlacementProblem, search: Search, tables: IntArray, source: str) -> None:
+    """Propose tables of live ranks, int64[L, H, C], as a plan; tokens of replicas split evenly."""
+    split = even_split(problem, tables) if problem.dispatch == ADAPTIVE else None
+    plan = plan_of(problem, tables, split)
+    # a baseline knows no pins and no budget: it is a plan only where it happens to keep them
+    if problem.free or _holds(problem, plan):
+        search.propose(plan, source)
 
 
 def eplb_tables(problem: PlacementProblem, groups: int, nodes: int) -> IntArray:
@@ -110,14 +119,6 @@ def even_split(problem: PlacementProblem, tables: IntArray) -> IntArray:
     share = whole[at] + (rest[at] > nth[:, :, None, None])
     shape = (*tables.shape, tokens.shape[0], tokens.shape[2])
     return np.ascontiguousarray(share.reshape(shape).transpose(3, 0, 4, 1, 2))
-
-
-def _offer(problem: PlacementProblem, search: Search, tables: IntArray, source: str) -> None:
-    split = even_split(problem, tables) if problem.dispatch == ADAPTIVE else None
-    plan = plan_of(problem, tables, split)
-    # a baseline knows no pins and no budget: it is a plan only where it happens to keep them
-    if problem.free or _holds(problem, plan):
-        search.propose(plan, source)
 
 
 def _holds(problem: PlacementProblem, plan: PlacementPlan) -> bool:
