@@ -1,8 +1,8 @@
 """The five verbs: read, solve, check, write, lower. They serve every family.
 
 Beside them stand `generate` and `export`: what ``read`` and ``write`` are for files of mapc, they
-are for seeded instances and for the files of runtimes. `with_budgets` sets what ``read`` takes as
-``budgets`` on a problem that is there already.
+are for seeded instances and for the files of runtimes. `compare` solves by one method after the
+other. `with_budgets` sets what ``read`` takes as ``budgets`` on a problem that is there already.
 """
 
 from __future__ import annotations
@@ -203,6 +203,57 @@ def solve(
         on_event=on_event,
     )
     return run.run(methods)
+
+
+def compare(
+    problem: Any,
+    *,
+    time_limit: float | None = 10.0,
+    methods: Sequence[str] | None = None,
+    on_method: Callable[[str], None] | None = None,
+    **options: Any,
+) -> dict[str, Result]:
+    """Run every method of a family on one problem, each of them alone.
+
+    Parameters
+    ----------
+    problem : problem of any family
+    time_limit : float or None
+        Seconds for each method; None: no clock.
+    methods : sequence of str, optional
+        Names of the methods to compare; all when omitted, also those that run only when asked for.
+    on_method : callable, optional
+        Receives the name of every method before it runs.
+    **options
+        As for `solve`.
+
+    Returns
+    -------
+    dict of str to Result
+        In the family's order. A method that fails has the reason in its result; one that is not
+        for such problems has neither plan nor bound. After Ctrl-C the rest is missing.
+    """
+    from mapc.solvers.base import Status
+    from mapc.solvers.portfolio import choose
+    from mapc.solvers.result import Result
+
+    family = family_of(problem)
+    known = [method.name for method in family.methods]
+    found: dict[str, Result] = {}
+    for method in choose(family, known if methods is None else methods):
+        if on_method is not None:
+            on_method(method.name)
+        try:
+            result = solve(problem, time_limit=time_limit, methods=[method.name], **options)
+        except UsageError:  # the problem leaves something open, for every method
+            raise
+        except Exception as error:  # one broken method must not cost the table
+            reason = f"failed: {type(error).__name__}: {error}"
+            result = Result(family.kind, Status.UNKNOWN, reason=reason)
+        found[method.name] = result
+        if result.interrupted:
+            break
+    return found
 
 
 def check(problem: Any, plan: Any) -> list[str]:

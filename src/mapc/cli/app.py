@@ -24,6 +24,7 @@ DEBUG = "MAPC_DEBUG"
 COMMANDS = {
     "solve": "mapc.cli.solve:solve",
     "check": "mapc.cli.check:check",
+    "compare": "mapc.cli.compare:compare",
     "import": "mapc.cli.import_:import_",
     "generate": "mapc.cli.generate:generate",
     "export": "mapc.cli.export:export",

@@ -13,7 +13,7 @@ from mapc.cli.describe import Rows
 if TYPE_CHECKING:
     from mapc.solvers.result import Result
 
-_OWN = {"bits": "mapc.cli.bits"}
+_OWN = {"bits": "mapc.cli.bits", "placement": "mapc.cli.placement"}
 """Modules with ``result_rows``, ``result_keys``, ``limit_words`` and ``fact_rows``."""
 
 
@@ -52,3 +52,9 @@ def fact_rows(facts: Mapping[str, Any]) -> Rows:
     """Return the rows of the figures of a problem, whose ``kind`` is one of them."""
     own = _own(facts["kind"])
     return describe.fact_rows(facts) if own is None else own.fact_rows(facts)
+
+
+def compared(kind: str) -> Mapping[str, str]:
+    """Return the figures of a plan that a comparison of methods shows: header and fact."""
+    found: Mapping[str, str] = getattr(_own(kind), "COMPARED", {})
+    return found

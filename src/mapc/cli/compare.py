@@ -1,0 +1,199 @@
+"""``mapc compare``: every method of a family on one instance, each alone, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mapc.cli.describe import brief, percent
+from mapc.cli.families import compared
+from mapc.cli.outcome import OutcomeError, interrupted
+from mapc.cli.output import one_line, print_json, say
+from mapc.cli.reading import FILE_HELP, json_option, parse_seconds, read_problem, reading_options
+from mapc.errors import ExitCode, MapcError
+
+if TYPE_CHECKING:
+    from mapc.solvers.result import Result
+
+_NOTHING = "-"
+
+
+@click.command(epilog=FILE_HELP)
+@click.argument("file")
+@reading_options
+@click.option(
+    "--time-limit",
+    default="10",
+    callback=parse_seconds,
+    show_default=True,
+    metavar="SECONDS",
+    help="Wall time of each method; 0 or none: no clock, the same answer on every machine.",
+)
+@click.option(
+    "--method", "methods", multiple=True, metavar="NAME", help="Compare only this. Repeatable."
+)
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
+@click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
+@json_option
+def compare(
+    file: str,
+    time_limit: float | None,
+    methods: tuple[str, ...],
+    seed: int,
+    quiet: bool,
+    as_json: bool,
+    **reading: Any,
+) -> None:
+    """Run every method on FILE, one after the other.
+
+    Gaps are to the best bound that any of them proved. Methods that are not for such a problem
+    find nothing.
+    """
+    from mapc import api
+
+    problem = read_problem(file, reading)
+
+    def announce(name: str) -> None:
+        if not quiet:
+            say(f"{name} ...", err=True)
+
+    results = api.compare(
+        problem, time_limit=time_limit, methods=methods or None, seed=seed, on_method=announce
+    )
+    if as_json:
+        print_json(_document(problem, results, time_limit, seed))
+    else:
+        _print(results)
+    failure = _failure(results)
+    if failure is not None:
+        raise failure
+
+
+def best_method(results: Mapping[str, Result]) -> str | None:
+    """Return the name of the method with the best plan, the first of several."""
+    found = {name: one.objective for name, one in results.items() if one.objective is not None}
+    return min(found, key=found.__getitem__) if found else None
+
+
+def best_bound(results: Mapping[str, Result]) -> float | None:
+    """Return the largest lower bound that any method proved."""
+    return max((one.bound for one in results.values() if one.bound is not None), default=None)
+
+
+def _failure(results: Mapping[str, Result]) -> MapcError | None:
+    from mapc.solvers.base import Status
+
+    if best_method(results) is not None:
+        return None
+    if any(one.interrupted for one in results.values()):
+        return interrupted()
+    for one in results.values():
+        if one.status is Status.INFEASIBLE:
+            return OutcomeError(f"proven infeasible: {one.reason}", ExitCode.INFEASIBLE)
+    return OutcomeError("no method found a plan", ExitCode.NO_PLAN)
+
+
+def _gap(result: Result, bound: float | None) -> float | None:
+    from mapc.solvers.base import relative_gap
+
+    return relative_gap(result.objective, bound)
+
+
+# -- for machines ----------------------------------------------------------------------------------
+
+
+def _document(
+    problem: Any, results: Mapping[str, Result], time_limit: float | None, seed: int
+) -> dict[str, Any]:
+    from mapc import instances
+    from mapc.models import family_of
+
+    family, bound = family_of(problem), best_bound(results)
+    stages = {method.name: method.stage for method in family.methods}
+    return {
+        "kind": family.kind,
+        "instance_sha256": instances.content_hash(problem),
+        "time_limit": time_limit,
+        "seed": seed,
+        "best": best_method(results),
+        "bound": bound,
+        "methods": [
+            {
+                "name": name,
+                "stage": stages[name],
+                **_figures(result),
+                "gap": _gap(result, bound),
+            }
+            for name, result in results.items()
+        ],
+    }
+
+
+def _figures(result: Result) -> dict[str, Any]:
+    """Return the keys of a result that belong to a method; ``gap`` is to the best bound of all."""
+    known = result.to_dict()
+    del known["kind"], known["method"], known["bound_method"]
+    return known
+
+
+# -- for people ------------------------------------------------------------------------------------
+
+
+def _print(results: Mapping[str, Result]) -> None:
+    kind = next(iter(results.values())).kind if results else ""
+    facts = compared(kind) if kind else {}
+    best, bound = best_method(results), best_bound(results)
+    header = ["method", "objective", "bound", "gap", *facts, "seconds"]
+    rows = [
+        [
+            f"{name} *" if name == best else name,
+            _number(result, result.objective),
+            _number(result, result.bound),
+            _percent(_gap(result, bound)),
+            *(_cell(result.facts.get(key)) if result.plan else _NOTHING for key in facts.values()),
+            f"{result.seconds:.2f}",
+        ]
+        for name, result in results.items()
+    ]
+    say(columns(header, rows))
+    if best is not None:
+        say(f"* {results[best].phrase(results[best].objective or 0)}, the best plan")
+    for name, result in results.items():
+        for note in (*result.notes, *([result.reason] if _worth_saying(result) else [])):
+            say(one_line(f"{name}: {note}"))
+
+
+def _worth_saying(result: Result) -> bool:
+    """Whether why there is no plan says more than that there is none."""
+    return result.reason.startswith("failed") or result.status.value == "infeasible"
+
+
+def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table with the first column to the left and numbers to the right."""
+    cells = [list(header), *[[one_line(cell) for cell in row] for row in rows]]
+    widths = [max(len(row[at]) for row in cells) for at in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            [
+                f"{row[0]:<{widths[0]}}",
+                *(f"{c:>{w}}" for c, w in zip(row[1:], widths[1:], strict=True)),
+            ]
+        ).rstrip()
+        for row in cells
+    )
+
+
+def _number(result: Result, value: float | None) -> str:
+    return _NOTHING if value is None else brief(result.phrase(value))
+
+
+def _percent(gap: float | None) -> str:
+    return _NOTHING if gap is None else percent(gap)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return _NOTHING
+    return f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
