@@ -604,7 +604,7 @@ def anneal(
                     break
                 if not found:
                     break
-                g, i, h, j = move
+                g, i, h, j = int(move[0]), int(move[1]), int(move[2]), int(move[3])
                 e = table[g, i]
                 log[written, 0], log[written, 1], log[written, 2] = g, i, e
                 if j < 0:
@@ -649,3 +649,50 @@ def anneal(
                         load[touched[t], k] = saved[t, k]
     table[:] = best_table
     return best
+
+
+@kernel(f"void({_I2}, {_I1})")
+def assign(cost: IntArray, column: IntArray) -> None:
+    """Solve a linear assignment: ``column[i]`` of row i, so that the costs add up to least.
+
+    Shortest augmenting paths with potentials, O(n^3) (Kuhn 1955, Munkres 1957; Jonker and Volgenant
+    1987).
+
+    Parameters
+    ----------
+    cost : int64[n, n]
+    column : int64[n]
+        Output.
+    """
+    n = cost.shape[0]
+    u, v = np.zeros(n + 1, dtype=np.int64), np.zeros(n + 1, dtype=np.int64)
+    row, way = np.full(n + 1, -1, dtype=np.int64), np.zeros(n + 1, dtype=np.int64)
+    far = np.int64(2**62)
+    for i in range(n):
+        row[n] = i  # the last column is no column: paths start there
+        j = n
+        least = np.full(n + 1, far)
+        used = np.zeros(n + 1, dtype=np.bool_)
+        while row[j] >= 0:
+            used[j] = True
+            delta, following = far, -1
+            for c in range(n):
+                if used[c]:
+                    continue
+                reduced = cost[row[j], c] - u[row[j]] - v[c]
+                if reduced < least[c]:
+                    least[c], way[c] = reduced, j
+                if least[c] < delta:
+                    delta, following = least[c], c
+            for c in range(n + 1):
+                if used[c]:
+                    u[row[c]] += delta
+                    v[c] -= delta
+                else:
+                    least[c] -= delta
+            j = following
+        while j != n:
+            row[j] = row[way[j]]
+            j = way[j]
+    for c in range(n):
+        column[row[c]] = c

@@ -8,15 +8,20 @@ reason why there is none, all come from augmenting paths.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from mapc.errors import InfeasibleError
 from mapc.graph.operators import BoolArray, IntArray
+from mapc.kernels import load
+from mapc.models.base import Search
 from mapc.models.placement.problem import PlacementProblem
+from mapc.models.placement.rows import plan_of, rows_of
+
+KERNELS = "mapc.models.placement.migration_kernels"
 
 SHOWN = 8
 """Experts or ranks named in a message before it only counts the others."""
@@ -171,7 +176,7 @@ class _Flow:
         self.free = rules.allowed & ~rules.pinned
         self.room = rules.slots - rules.pinned.sum(axis=0)
         self.least = (~rules.pinned.any(axis=1)).astype(np.int64)
-        for h in np.flatnonzero(self.room < 0):
+        for h in np.flatnonzero(self.room < 0).tolist():
             what = f"{rules.slots - self.room[h]} experts are pinned"
             raise InfeasibleError(f"{rules.where}: {what} to {self._rank(h)}, which has room "
                                   f"for {rules.slots}")  # fmt: skip
@@ -253,7 +258,7 @@ class _Flow:
             return (
                 f"{rules.where}: {self._rank(h)} may hold {may} experts and has {rules.slots} slots"
             )
-        who, where = np.flatnonzero(experts), np.flatnonzero(ranks)
+        who, where = np.flatnonzero(experts).tolist(), np.flatnonzero(ranks).tolist()
         places = _listed([self._rank(h) for h in where], "ranks")
         free = int(self.room[where].sum())
         if not len(where):
@@ -271,3 +276,131 @@ def _listed(names: Sequence[str], noun: str) -> str:
     if len(names) <= SHOWN:
         return ", ".join(names)
     return f"{len(names)} {noun} ({', '.join(names[:SHOWN])}, ...)"
+
+
+# -- as a method ----------------------------------------------------------------------------------
+
+
+def feasible_tables(
+    problem: PlacementProblem, preferred: IntArray | None = None
+) -> tuple[list[LayerRules], IntArray]:
+    """Return the rules of every layer, and a table that obeys them, see `feasible_table`.
+
+    Parameters
+    ----------
+    problem : PlacementProblem
+    preferred : int64[L, H, C], optional
+
+    Returns
+    -------
+    rules : list of LayerRules
+    tables : int64[L, H, C]
+
+    Raises
+    ------
+    InfeasibleError
+        If a layer has none, or if together they need more moves than the budget.
+    """
+    rules = layer_rules(problem)
+    tables = np.empty((problem.n_layers, len(problem.live), problem.slots), dtype=np.int64)
+    for layer, rule in enumerate(rules):
+        wanted = None if preferred is None else preferred[layer]
+        start = wanted if rule.table is None else rule.table
+        if start is None or not rule.obeyed(start):
+            start = feasible_table(rule, wanted)
+        tables[layer] = start
+    if problem.max_moves is not None:
+        moves = sum(rule.new_pairs(table) for rule, table in zip(rules, tables, strict=True))
+        if moves > problem.max_moves:
+            raise InfeasibleError(
+                f"needs at least {moves} moves; the budget is {problem.max_moves}"
+            )
+    return rules, tables
+
+
+def run(problem: PlacementProblem, search: Search) -> None:
+    """Propose what is in force, mended as far as rules demand; without it, any table that obeys.
+
+    Then, unless a migration budget leaves that to another method, the work of every layer is
+    brought down by steepest descent within the rules.
+    """
+    if problem.free and problem.current is None:
+        return
+    preferred = None
+    if problem.current is None:
+        preferred = _fresh(problem, search)
+    rules, tables = feasible_tables(problem, preferred)
+    search.propose(plan_of(problem, tables), "stay")
+    if problem.free or problem.max_moves is not None:
+        return
+    starts = [tables]
+    if problem.current is not None:
+        starts.append(mended(rules, _fresh(problem, search)))
+    best = improve(problem, rules, starts, search.done)
+    search.propose(plan_of(problem, best), "stay")
+
+
+def _fresh(problem: PlacementProblem, search: Search) -> IntArray:
+    """int64[L, H, C]: tables balanced as if there were no rules."""
+    from mapc.models.placement.balance import balance_tables
+
+    rows = rows_of(problem)
+    return balance_tables(
+        rows.work.sum(axis=0),
+        len(problem.live),
+        problem.slots,
+        slowness=rows.slowness,
+        seed=search.seed,
+        done=search.done,
+    )
+
+
+def mended(rules: Sequence[LayerRules], tables: IntArray) -> IntArray:
+    """int64[L, H, C]: tables with the fewest pairs changed to obey, whatever is in force."""
+    return np.stack(
+        [
+            table if rule.obeyed(table) else feasible_table(replace(rule, table=None), table)
+            for rule, table in zip(rules, tables, strict=True)
+        ]
+    )
+
+
+def improve(
+    problem: PlacementProblem,
+    rules: Sequence[LayerRules],
+    starts: Sequence[IntArray],
+    done: Callable[[], bool] | None = None,
+) -> IntArray:
+    """Bring the work of every layer down by steepest descent within the rules.
+
+    Parameters
+    ----------
+    problem : PlacementProblem
+    rules : sequence of LayerRules
+    starts : sequence of int64[L, H, C]
+        Tables that obey; each layer ends in the best descent from any of them.
+    done : callable, optional
+        Whether to stop; what there is then is returned.
+
+    Returns
+    -------
+    int64[L, H, C]
+        Never worse than the first start, by the sum over profiles of the largest work.
+    """
+    from mapc.models.placement.layer_tables import LayerTables
+
+    kernels = load(KERNELS, done)
+    tables = starts[0].copy()
+    if kernels is None:
+        return tables
+    rows = rows_of(problem)
+    for layer, rule in enumerate(rules):
+        if done is not None and done():
+            break
+        found = LayerTables(kernels, rows, layer, replace(rule, table=None))
+        for start in starts:
+            found.offer(start[layer])
+            for doublings in (4, 6):
+                found.descend(start[layer], doublings)
+        tables[layer] = found.best()
+    return tables

@@ -1,0 +1,321 @@
+"""The best use of a migration budget over all layers.
+
+Every layer has a curve: its least work with at most 0, 1, 2, ... new pairs of expert and rank.
+Steepest descent under a rising cap draws it, annealing under a fixed cap lowers it, and dynamic
+programming over the curves says which layer gets how much of the budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+
+import numpy as np
+
+from mapc.graph.operators import IntArray
+from mapc.kernels import load
+from mapc.models.base import Search
+from mapc.models.placement.layer_tables import LayerTables
+from mapc.models.placement.plan import PlacementPlan
+from mapc.models.placement.problem import CHAIN, HOME, WORST, FloatArray, PlacementProblem
+from mapc.models.placement.rows import plan_of, rows_of
+from mapc.models.placement.rules import feasible_tables, members, mended
+
+KERNELS = "mapc.models.placement.migration_kernels"
+
+NORMS = (4, 6, 8)
+"""log2 of the powers of the norms by which curves are drawn."""
+HEATS = tuple(
+    np.array(stages, dtype=np.float64)
+    for stages in (
+        [[4, 3e-3, 1e-4], [6, 1e-3, 2e-5]],
+        [[5, 1e-3, 5e-5], [7, 3e-4, 5e-6]],
+        [[4, 1e-2, 3e-4], [5, 3e-3, 1e-4], [6, 1e-3, 2e-5]],
+    )
+)
+"""Annealing schedules that take turns, as `mapc.models.placement.annealing.HEAT`."""
+STEPS = 20_000
+"""Steps of annealing per layer and round."""
+ROUNDS = 4
+"""Rounds of annealing without a clock, and those in vain after which it ends with one."""
+LONGEST = 96
+"""New pairs up to which curves are drawn one by one; beyond, a few at a time."""
+GAIN = 1e-5
+"""Relative improvement of a round that is worth another."""
+REWEIGHTS = 12
+"""Times that profiles are weighed anew where the slowest one counts."""
+
+
+def run(problem: PlacementProblem, search: Search) -> None:
+    """Spend the budget of moves where it saves most work.
+
+    Transfers are not looked at: under a traffic model what is found is proposed, and the verifier
+    says whether it is better than what there is.
+    """
+    if problem.current is None or problem.max_moves is None:
+        return
+    kernels = load(KERNELS, search.done)
+    if kernels is None:
+        return
+    migration = Migration(problem, kernels, search)
+    search.propose(migration.plan(), "migrate")
+    for doublings in NORMS:
+        migration.draw(doublings)
+        migration.settle()
+    migration.offer_fresh()
+    migration.polish()
+    migration.settle()
+    vain, turn = 0, 0
+    while vain < ROUNDS and not search.done() and not (search.deterministic and turn == ROUNDS):
+        before = migration.total()
+        migration.anneal(HEATS[turn % len(HEATS)], turn)
+        migration.settle()
+        vain = 0 if migration.total() < before * (1 - GAIN) else vain + 1
+        turn += 1
+
+
+class Migration:
+    """Curves of all layers, and how the budget is spread over them."""
+
+    def __init__(self, problem: PlacementProblem, kernels: ModuleType, search: Search) -> None:
+        assert problem.max_moves is not None
+        self.problem, self.search, self.budget = problem, search, problem.max_moves
+        self.rules, tables = feasible_tables(problem)
+        self.rows, self.kernels = rows_of(problem), kernels
+        self.worst = problem.cost.profiles == WORST and problem.n_profiles > 1
+        lam = np.ones(problem.n_profiles) / (problem.n_profiles if self.worst else 1)
+        self.layers = [
+            LayerTables(kernels, self.rows, layer, rule, lam)
+            for layer, rule in enumerate(self.rules)
+        ]
+        for layer, table in zip(self.layers, tables, strict=True):
+            layer.offer(table)
+        self.least = np.array([layer.new_pairs(layer.best()) for layer in self.layers])
+        self.caps = self.least.copy()
+        self.tables = tables
+        slack = self.budget - int(self.least.sum())
+        mean = 3 * (-(-slack // problem.n_layers)) + 8
+        self.most = np.minimum(self.least + min(slack, mean), tables[0].size)
+
+    # -- drawing curves ----------------------------------------------------------------------------
+
+    def draw(self, doublings: int) -> None:
+        """Descend from the placement in force while the cap rises, layer by layer."""
+        for layer, least, most in zip(self.layers, self.least, self.most, strict=True):
+            if self.search.done():
+                return
+            start, room = layer.best(int(least)), int(most - least)
+            near = min(room, LONGEST)
+            layer.descend(start, doublings, (int(least), 1, near + 1))
+            if room > near:
+                stride = max((room - near) // 8, 1)
+                caps = (int(least) + near + stride, stride, (room - near) // stride)
+                layer.descend(layer.best(int(least) + near), doublings, caps)
+
+    def polish(self) -> None:
+        """Try the truly best single change after every point of every curve."""
+        for layer, most in zip(self.layers, self.most, strict=True):
+            for cap in range(1, int(min(most, LONGEST)) + 1):
+                if self.search.done():
+                    return
+                layer.single(cap)
+
+    def offer_fresh(self) -> None:
+        """Offer tables balanced from scratch, their ranks named so that little has to move."""
+        from mapc.models.placement.balance import balance_tables
+
+        problem, rows = self.problem, self.rows
+        if (self.most < self.tables[0].size // 2).all():
+            return  # nearly everything would move
+        fresh = balance_tables(
+            rows.work.sum(axis=0),
+            len(problem.live),
+            problem.slots,
+            slowness=rows.slowness,
+            seed=self.search.seed,
+            done=self.search.done,
+        )
+        fresh = relabel(problem, mended(self.rules, fresh), self.kernels)
+        for layer, table in zip(self.layers, fresh, strict=True):
+            layer.offer(table)
+            for doublings in NORMS[:2]:
+                layer.descend(table, doublings)
+
+    def anneal(self, heat: FloatArray, turn: int) -> None:
+        """Anneal every layer at the part of the budget that it has, or near it."""
+        shift = (0, 1, -1, 2, -2, 3)[turn % 6]
+        for layer, cap, least, most in zip(
+            self.layers, self.caps, self.least, self.most, strict=True
+        ):
+            if self.search.done():
+                return
+            at = int(np.clip(cap + shift, least, most))
+            if layer.anneal(at, STEPS, heat, self.search.seed + turn):
+                more = int(min(8, most - at))
+                layer.descend(layer.best(at), NORMS[turn % 2], (at, 1, more + 1))
+                layer.single(at + 1)
+
+    # -- spreading the budget ----------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Spread the budget over the curves as they are now, and propose the plan."""
+        for _ in range(REWEIGHTS if self.worst else 1):
+            caps = spread([layer.values(int(m)) for layer, m in self._curves()], self.budget)
+            if caps is None:
+                return
+            self.caps = caps
+            self.search.propose(self.plan(), "migrate")
+            if self.worst:
+                self._reweigh()
+
+    def _curves(self) -> list[tuple[LayerTables, int]]:
+        return [(layer, max(layer.entries)) for layer in self.layers]
+
+    def _reweigh(self) -> None:
+        step = np.sum(
+            [t.peaks(int(c)) for t, c in zip(self.layers, self.caps, strict=True)], axis=0
+        )
+        lam = self.layers[0].lam * np.clip(step / step.mean(), 0.5, 2.0) ** 2
+        for layer in self.layers:
+            layer.weigh(lam / lam.sum())
+
+    def plan(self) -> PlacementPlan:
+        """Return the plan of the caps in force."""
+        tables = [t.best(int(c)) for t, c in zip(self.layers, self.caps, strict=True)]
+        return plan_of(self.problem, np.stack(tables))
+
+    def total(self) -> float:
+        """Work in ticks of the plan: of all profiles, or of the slowest one."""
+        step = np.sum(
+            [t.peaks(int(c)) for t, c in zip(self.layers, self.caps, strict=True)], axis=0
+        )
+        return float(step.max() if self.worst else step.sum())
+
+
+def spread(curves: Sequence[FloatArray], budget: int) -> IntArray | None:
+    """Spread a budget over layers so that the values of their curves add up to least.
+
+    Exact dynamic programming over layers and what is left of the budget; only the points at which
+    a curve falls are looked at.
+
+    Parameters
+    ----------
+    curves : sequence of float64[K_l + 1]
+        Value with at most 0, 1, ... units; inf where that is not enough. None of them rises.
+    budget : int
+
+    Returns
+    -------
+    int64[L] or None
+        Units of each layer, as few as its value needs; None if the budget is not enough.
+    """
+    budget = min(budget, sum(len(curve) - 1 for curve in curves))
+    best = np.zeros(budget + 1)
+    chosen = np.zeros((len(curves), budget + 1), dtype=np.int64)
+    for layer, curve in enumerate(curves):
+        falls = np.flatnonzero(np.diff(curve, prepend=np.inf) < 0)
+        total = np.full(budget + 1, np.inf)
+        for units in falls[falls <= budget]:
+            value = best[: budget + 1 - units] + curve[units]
+            better = value < total[units:]
+            total[units:][better] = value[better]
+            chosen[layer, units:][better] = units
+        best = total
+    if np.isinf(best[budget]):
+        return None
+    caps, left = np.empty(len(curves), dtype=np.int64), budget
+    for layer in range(len(curves) - 1, -1, -1):
+        caps[layer] = chosen[layer, left]
+        left -= int(caps[layer])
+    return caps
+
+
+# -- names of ranks ------------------------------------------------------------------------------
+
+
+def interchangeable(problem: PlacementProblem) -> IntArray:
+    """int64[L, H]: a class for every live rank and layer; to permute a class changes nothing.
+
+    Ranks of a class have the same speed, pins and forbidden pairs, and, where transfers cost
+    something, the same node, links and sources. For ``CHAIN`` traffic all layers have to be
+    permuted alike.
+    """
+    live = problem.live
+    apart = problem.cluster.speed[live][:, None] != problem.cluster.speed[live]
+    if not problem.balance_only or problem.dispatch != "equal":
+        apart |= problem.node[live][:, None] != problem.node[live]
+        apart |= ~_alike(problem.pair[np.ix_(live, live)])
+    apart = np.repeat(apart[None], problem.n_layers, axis=0)
+    sources = problem.sources
+    if sources is not None and problem.traffic == HOME and sources.shape[2] == problem.n_ranks:
+        for g, rank in enumerate(live):
+            apart[:, g] |= (sources[:, :, live] != sources[:, :, [rank]]).any(axis=(0, 3))
+    marks = np.zeros((problem.n_layers, problem.n_ranks), dtype=np.int64)
+    for triples in (problem.pinned, problem.forbidden):
+        layer, _, rank = triples.T
+        marks[layer, rank] = rank + 1  # a rank with rules of its own is a class of its own
+    apart |= marks[:, live][:, :, None] != marks[:, live][:, None, :]
+    return np.asarray((~apart).argmax(axis=2))
+
+
+def _alike(pair: FloatArray) -> np.ndarray:
+    """bool[H, H]: whether links stay the same when two ranks change names."""
+    n = len(pair)
+    alike = np.eye(n, dtype=np.bool_)
+    for g in range(n):
+        for h in range(g):
+            names = np.arange(n)
+            names[[g, h]] = h, g
+            same = bool((pair[np.ix_(names, names)] == pair).all())
+            alike[g, h] = alike[h, g] = same
+    return alike
+
+
+def relabel(
+    problem: PlacementProblem, tables: IntArray, kernels: ModuleType | None = None
+) -> IntArray:
+    """Rename interchangeable ranks so that as little as possible differs from what is in force.
+
+    One linear assignment for each class of ranks, layer by layer; for ``CHAIN`` traffic one for
+    all layers together. The objective stays what it is, and moves are the fewest that names allow.
+
+    Parameters
+    ----------
+    problem : PlacementProblem
+        With a placement in force.
+    tables : int64[L, H, C]
+    kernels : module, optional
+        `mapc.models.placement.migration_kernels`, loaded by default.
+
+    Returns
+    -------
+    int64[L, H, C]
+    """
+    kernels = kernels or load(KERNELS)
+    if problem.current is None or kernels is None:
+        return tables
+    current = problem.current[:, problem.live]
+    n_experts, n_ranks = problem.n_experts, tables.shape[1]
+    kept = np.empty((problem.n_layers, n_ranks, n_ranks), dtype=np.int64)
+    for layer, table in enumerate(tables):
+        now = members(table, n_experts, n_ranks).astype(np.int64)
+        kept[layer] = now.T @ members(current[layer], n_experts, n_ranks).astype(np.int64)
+    classes = interchangeable(problem)
+    together = problem.traffic == CHAIN and not problem.balance_only
+    if together:
+        kept[:] = kept.sum(axis=0)
+        classes = np.array([_common(classes)] * problem.n_layers)
+    result = np.empty_like(tables)
+    column = np.empty(n_ranks, dtype=np.int64)
+    far = problem.n_slots * problem.n_layers + 1  # nothing is worth leaving one's class
+    for layer in range(problem.n_layers):
+        if layer == 0 or not together:
+            same = classes[layer][:, None] == classes[layer]
+            kernels.assign(np.where(same, -kept[layer], far), column)
+        result[layer, column] = tables[layer]
+    return result
+
+
+def _common(classes: IntArray) -> IntArray:
+    """int64[H]: classes of ranks that share a class in every layer."""
+    return np.unique(classes.T, axis=0, return_inverse=True)[1].reshape(-1)
