@@ -155,10 +155,11 @@ class PlacementProblem:
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        from mapc.models.placement.validation import validate
+        from mapc.models.placement.validation import check_range, check_types, validate
 
+        check_types(self)
         # what may be left out, filled in; validation sees the whole
-        if not len(self.layer_ids) and self.counts.ndim == 3:
+        if not len(self.layer_ids):
             object.__setattr__(self, "layer_ids", np.arange(self.n_layers, dtype=np.int64))
         if not self.model_layers and len(self.layer_ids):
             object.__setattr__(self, "model_layers", int(self.layer_ids[-1]) + 1)
@@ -168,6 +169,7 @@ class PlacementProblem:
         total = float(self.weight.sum())
         if abs(total - 1) > 1e-12:  # what has been divided once stays as it is, also from a file
             object.__setattr__(self, "weight", self.weight / total)
+        check_range(self)
         for array in (self.counts, self.weight, self.scale, self.transitions, self.sources):
             if array is not None:
                 array.setflags(write=False)
