@@ -403,7 +403,9 @@ def _replayed(problem: PlacementProblem, layer: int, pairs: list[Any]) -> Replay
         pinned=problem.pinned[:0],
         forbidden=problem.forbidden[:0],
     )
-    vars(tall)["tick"] = problem.tick  # the tall problem is longer, its ticks must not be
+    for name in ("tick", "token_ticks", "expert_ticks", "pair_ticks", "layer_ticks"):
+        # the tall problem is longer, its ticks must not be
+        vars(tall)[name] = getattr(problem, name)
     slots = np.full((len(which), problem.n_ranks, problem.slots), -1, dtype=np.int64)
     slots[:, problem.live] = np.stack(rows)
     return replay(tall, PlacementPlan(slots))
