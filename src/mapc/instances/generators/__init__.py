@@ -64,6 +64,27 @@ GENERATORS: Mapping[str, Generator] = {
         ),
         "Log-normal sensitivities over layers of realistic or random size.",
     ),
+    "placement": Generator(
+        "placement",
+        f"{__name__}.placement:generate",
+        (
+            Option("layers", "Mixture-of-experts layers.", int, required=True),
+            Option("experts", "Experts of a layer.", int, required=True),
+            Option("ranks", "Ranks, evenly over the nodes.", int, required=True),
+            Option("slots", "Experts a rank holds in a layer; more than needed are replicas.", int),
+            Option("nodes", "Nodes.", int, 1),
+            Option("profiles", "Load profiles, the second half of them of decoding.", int, 1),
+            Option(
+                "transitions",
+                "Part of the tokens with a favourite next expert, 0 to 1; adds chain traffic.",
+                float,
+            ),
+            Option("tokens", "Tokens of a layer in every profile, times top-k.", int, 2**20),
+            Option("top_k", "Experts per token.", int, 8),
+            _SEED,
+        ),
+        "Dirichlet loads, favourite next experts, nodes with slow links between them.",
+    ),
 }
 """By family; a further one is a further entry."""
 

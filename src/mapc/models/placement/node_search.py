@@ -222,10 +222,10 @@ def hottest_first(
         on[layer, order[:everywhere]] = True
         left -= everywhere
         for e in order[everywhere:]:
-            n = int(np.argmin(np.where(left > 0, load / capacity, np.inf)))
-            on[layer, e, n] = True
-            load[n] += mass[layer, e]
-            left[n] -= 1
+            at = int(np.argmin(np.where(left > 0, load / capacity, np.inf)))
+            on[layer, e, at] = True
+            load[at] += mass[layer, e]
+            left[at] -= 1
         for n in np.flatnonzero(left):
             extra = order[~on[layer, order, n]][: left[n]]
             on[layer, extra, n] = True

@@ -18,6 +18,7 @@ from mapc.models.base import Search
 from mapc.models.placement.balance import balance_layer
 from mapc.models.placement.node_search import (
     KERNELS,
+    REPLACING,
     Nodes,
     State,
     anneal_nodes,
@@ -112,8 +113,9 @@ def place(
     on = hottest_first(merged.mass, nodes.slots, nodes.capacity, round(part * spare), problem.slots)
     limit = np.tile(nodes.capacity * (1 + slack), (problem.n_layers, 1))
     state = State.start(merged.pairs, merged.mass, on)
-    replacing = {} if problem.dispatch == LOCAL else {"replacing": 0.0}
-    if anneal_nodes(state, limit, steps=steps, seed=seed, done=done, **replacing) is None:
+    replacing = REPLACING if problem.dispatch == LOCAL else 0.0
+    crossing = anneal_nodes(state, limit, steps=steps, seed=seed, replacing=replacing, done=done)
+    if crossing is None:
         return None
     return state.on.astype(np.bool_)
 
@@ -195,7 +197,7 @@ def _node_shares(merged: Merged, on: BoolArray, wanted: FloatArray) -> FloatArra
     if merged.problem.dispatch != LOCAL:
         return np.asarray(on / copies)
     mass = on * (per_node + (per_node * ~on).sum(axis=1, keepdims=True) / copies)
-    return np.divide(mass, total, out=on / copies, where=total > 0)
+    return np.asarray(np.divide(mass, total, out=on / copies, where=total > 0))
 
 
 def _shares(merged: Merged, slots: IntArray, wanted: FloatArray) -> FloatArray:
@@ -206,7 +208,7 @@ def _shares(merged: Merged, slots: IntArray, wanted: FloatArray) -> FloatArray:
         return np.asarray(even)
     mass, _ = choose_local(wanted, has, merged.problem.node)
     total = mass.sum(axis=1, keepdims=True)
-    return np.divide(mass, total, out=even, where=total > 0)
+    return np.asarray(np.divide(mass, total, out=even, where=total > 0))
 
 
 def settle(

@@ -175,7 +175,7 @@ def _transfer_ticks(problem: PlacementProblem, p: int, moved: FloatArray) -> Flo
     paid = moved * problem.pair_ticks[p]
     if problem.cost.links == SUM:
         return np.asarray(paid.sum(axis=(1, 2)))
-    return np.maximum(paid.sum(axis=1).max(axis=1), paid.sum(axis=2).max(axis=1))
+    return np.asarray(np.maximum(paid.sum(axis=1).max(axis=1), paid.sum(axis=2).max(axis=1)))
 
 
 def _activated_ticks(problem: PlacementProblem, p: int, share: FloatArray) -> FloatArray:
