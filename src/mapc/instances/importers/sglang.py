@@ -76,8 +76,8 @@ def _load(path: str | Path) -> Mapping[str, Any]:
     where = display_name(path)
     data = read_bytes(path)
     if not data.startswith(_ZIP):
-        if len(data) > MAX_TEXT_BYTES:
-            raise InstanceError("file too large", where, f"at most {MAX_TEXT_BYTES} bytes of JSON")
+        if data[:4096].lstrip()[:1] != b"{" or len(data) > MAX_TEXT_BYTES:
+            raise InstanceError("neither of torch.save nor JSON", where, "a dump of the recorder")
         return schema.decode(data, dict[str, Any], where)
     dump = load_torch(data, where)
     if not isinstance(dump, dict):

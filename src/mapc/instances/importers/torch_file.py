@@ -156,7 +156,9 @@ class _Machine:
             arguments, function = stack.pop(), stack.pop()
             stack.append(_call(function, arguments))
         else:
-            raise InstanceError(f"pickle opcode {name}", "data.pkl", "plain containers and tensors")
+            named = [item.name for item in stack if isinstance(item, _Named)]
+            what = f"an object of {named[-1]}" if named else f"pickle opcode {name}"
+            raise InstanceError(what[:120], "data.pkl", "plain containers and tensors")
 
     def _to_mark(self) -> list[Any]:
         at = len(self._stack) - 1
