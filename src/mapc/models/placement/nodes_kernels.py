@@ -266,3 +266,76 @@ def settle(
         table[g, c], table[h, d] = f, e
         held[e, g], held[f, h], held[e, h], held[f, g] = 0, 0, 1, 1
     return made
+
+
+@kernel("int64(int64[:, ::1], int64[::1], uint8[:, ::1], int64)")
+def select(worth: Ints, slots: Ints, on: Bits, most: int) -> int:
+    """Cancel negative cycles until a choice of replicas is worth most; return how many.
+
+    A flow problem: a place may hold as many experts as it has slots, an expert is on one place at
+    least. Its residual graph, experts contracted, has the places as vertices and one more for
+    slots that are let go: from place to place goes the expert that loses least by the change. No
+    negative cycle means optimal, in whole numbers.
+
+    Parameters
+    ----------
+    worth : int64[E, N]
+        Of an expert on a place, >= 0.
+    slots : int64[N]
+    on : uint8[E, N]
+        Feasible; changed in place.
+    most : int
+        Cycles to cancel at most.
+    """
+    n_experts, n = worth.shape
+    far = np.int64(2**62)
+    cost, via = np.empty((n + 1, n + 1), np.int64), np.empty((n + 1, n + 1), np.int64)
+    distance, before = np.empty(n + 1, np.int64), np.empty(n + 1, np.int64)
+    for cancelled in range(most):
+        cost[:], via[:] = far, -1
+        for a in range(n):  # a free slot takes in, and is made, for nothing
+            cost[n, a] = 0
+            used = 0
+            for e in range(n_experts):
+                used += on[e, a]
+            if used < slots[a]:
+                cost[a, n] = 0
+        for e in range(n_experts):
+            copies = 0
+            for a in range(n):
+                copies += on[e, a]
+            for a in range(n):
+                if on[e, a]:
+                    if copies > 1 and worth[e, a] < cost[a, n]:
+                        cost[a, n], via[a, n] = worth[e, a], e
+                    for b in range(n):
+                        if not on[e, b] and worth[e, a] - worth[e, b] < cost[a, b]:
+                            cost[a, b], via[a, b] = worth[e, a] - worth[e, b], e
+                elif -worth[e, a] < cost[n, a]:
+                    cost[n, a], via[n, a] = -worth[e, a], e
+        distance[:], before[:] = 0, -1
+        last = -1
+        for _ in range(n + 1):
+            last = -1
+            for a in range(n + 1):
+                for b in range(n + 1):
+                    if a != b and cost[a, b] < far and distance[a] + cost[a, b] < distance[b]:
+                        distance[b] = distance[a] + cost[a, b]
+                        before[b] = a
+                        last = b
+            if last < 0:
+                return cancelled
+        for _ in range(n + 1):
+            last = before[last]  # onto the cycle
+        b = last
+        while True:
+            a = before[b]
+            if via[a, b] >= 0:
+                if a < n:
+                    on[via[a, b], a] = 0
+                if b < n:
+                    on[via[a, b], b] = 1
+            b = a
+            if b == last:
+                break
+    return most
