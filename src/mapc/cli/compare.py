@@ -10,7 +10,7 @@ import click
 from mapc.cli.describe import brief, percent
 from mapc.cli.families import compared
 from mapc.cli.outcome import OutcomeError, interrupted
-from mapc.cli.output import one_line, print_json, say
+from mapc.cli.output import WIDTH, one_line, print_json, say
 from mapc.cli.reading import FILE_HELP, json_option, parse_seconds, read_problem, reading_options
 from mapc.errors import ExitCode, MapcError
 
@@ -142,22 +142,16 @@ def _figures(result: Result) -> dict[str, Any]:
 
 
 def _print(results: Mapping[str, Result]) -> None:
-    kind = next(iter(results.values())).kind if results else ""
-    facts = compared(kind) if kind else {}
     best, bound = best_method(results), best_bound(results)
-    header = ["method", "objective", "bound", "gap", *facts, "seconds"]
-    rows = [
-        [
-            f"{name} *" if name == best else name,
-            _number(result, result.objective),
-            _number(result, result.bound),
-            _percent(_gap(result, bound)),
-            *(_cell(result.facts.get(key)) if result.plan else _NOTHING for key in facts.values()),
-            f"{result.seconds:.2f}",
-        ]
-        for name, result in results.items()
-    ]
-    say(columns(header, rows))
+    table = {
+        "method": [f"{name} *" if name == best else name for name in results],
+        "objective": [_number(one, one.objective) for one in results.values()],
+        "bound": [_number(one, one.bound) for one in results.values()],
+        "gap": [_percent(_gap(one, bound)) for one in results.values()],
+        **_own_columns(results),
+        "seconds": [f"{one.seconds:.2f}" for one in results.values()],
+    }
+    say(columns(table))
     if best is not None:
         say(f"* {results[best].phrase(results[best].objective or 0)}, the best plan")
     for name, result in results.items():
@@ -165,24 +159,36 @@ def _print(results: Mapping[str, Result]) -> None:
             say(one_line(f"{name}: {note}"))
 
 
+def _own_columns(results: Mapping[str, Result]) -> dict[str, list[str]]:
+    """Return what the family shows of plans, without columns that say nothing."""
+    kinds = {one.kind for one in results.values()}
+    found: dict[str, list[str]] = {}
+    before: list[str] = []
+    for header, (key, form) in compared(kinds.pop()).items() if kinds else ():
+        values = [one.facts.get(key) if one.plan else None for one in results.values()]
+        cells = [_NOTHING if value is None else format(value, form) for value in values]
+        # the worst of one profile is its mean, and without a placement in force nothing moves
+        if cells != before and set(cells) != {_NOTHING}:
+            found[header] = cells
+        before = cells
+    return found
+
+
 def _worth_saying(result: Result) -> bool:
     """Whether why there is no plan says more than that there is none."""
     return result.reason.startswith("failed") or result.status.value == "infeasible"
 
 
-def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table with the first column to the left and numbers to the right."""
-    cells = [list(header), *[[one_line(cell) for cell in row] for row in rows]]
-    widths = [max(len(row[at]) for row in cells) for at in range(len(header))]
-    return "\n".join(
-        "  ".join(
-            [
-                f"{row[0]:<{widths[0]}}",
-                *(f"{c:>{w}}" for c, w in zip(row[1:], widths[1:], strict=True)),
-            ]
-        ).rstrip()
-        for row in cells
-    )
+def columns(table: Mapping[str, Sequence[str]]) -> str:
+    """Return a table with its first column to the left and the others to the right."""
+    cells = [[header, *map(one_line, column)] for header, column in table.items()]
+    widths = [max(map(len, column)) for column in cells]
+    space = "  " if sum(widths) + 2 * (len(widths) - 1) <= WIDTH else " "
+    lines = []
+    for first, *others in zip(*cells, strict=True):
+        numbers = (f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
+        lines.append(space.join([f"{first:<{widths[0]}}", *numbers]).rstrip())
+    return "\n".join(lines)
 
 
 def _number(result: Result, value: float | None) -> str:
@@ -190,10 +196,4 @@ def _number(result: Result, value: float | None) -> str:
 
 
 def _percent(gap: float | None) -> str:
-    return _NOTHING if gap is None else percent(gap)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return _NOTHING
-    return f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
+    return _NOTHING if gap is None else percent(gap).replace(" ", "")

@@ -54,7 +54,7 @@ def fact_rows(facts: Mapping[str, Any]) -> Rows:
     return describe.fact_rows(facts) if own is None else own.fact_rows(facts)
 
 
-def compared(kind: str) -> Mapping[str, str]:
-    """Return the figures of a plan that a comparison of methods shows: header and fact."""
-    found: Mapping[str, str] = getattr(_own(kind), "COMPARED", {})
+def compared(kind: str) -> Mapping[str, tuple[str, str]]:
+    """Return the columns that a comparison of methods shows: header, fact, and its format."""
+    found: Mapping[str, tuple[str, str]] = getattr(_own(kind), "COMPARED", {})
     return found

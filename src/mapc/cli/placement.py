@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from mapc.solvers.result import Result
 
 COMPARED = {
-    "balance": "balancedness",
-    "worst": "worst_balancedness",
-    "rank": "cross_rank",
-    "node": "cross_node",
-    "moves": "moves",
+    "even": ("balancedness", ".4f"),
+    "worst": ("worst_balancedness", ".4f"),
+    "rank": ("cross_rank", ".1%"),
+    "node": ("cross_node", ".1%"),
+    "moves": ("moves", ","),
 }
-"""Columns of ``mapc compare``: header and fact."""
+"""Columns of ``mapc compare``: header, fact, and how it is written."""
 _TOLD = (
     "balancedness",
     "worst_balancedness",

@@ -268,4 +268,15 @@ def in_force(
         what = f"{chosen.shape[1]} slots" if chosen.ndim == 2 else f"{chosen.shape[1]} ranks"
         right = f"{n_ranks} ranks" if chosen.ndim == 3 else f"a multiple of {n_ranks} ranks"
         raise InstanceError(what, where, right)
-    return np.ascontiguousarray(chosen)
+    return _without_copies(chosen)
+
+
+def _without_copies(slots: IntArray) -> IntArray:
+    """Empty the slots of second copies on a rank, which EPLB makes and no plan may have."""
+    order = np.argsort(slots, axis=2, kind="stable")
+    ordered = np.take_along_axis(slots, order, axis=2)
+    again = np.zeros(slots.shape, dtype=np.bool_)
+    again[:, :, 1:] = ordered[:, :, 1:] == ordered[:, :, :-1]
+    once = np.empty_like(slots)
+    np.put_along_axis(once, order, np.where(again, -1, ordered), axis=2)
+    return once

@@ -66,7 +66,7 @@ class Attack:
 def test_nothing_is_ever_called(tmp_path: Path, protocol: int) -> None:
     target = tmp_path / "made"
     pickled = pickle.dumps({"logical_count": Attack(target)}, protocol=protocol)
-    with pytest.raises(InstanceError, match=r"f: data.pkl: .*expected plain containers and tensors"):
+    with pytest.raises(InstanceError, match=r"f: data.pkl: .*expected plain containers"):
         load_torch(archive(pickled, {}), "f")
     assert not target.exists()
     pickle.loads(pickled)
