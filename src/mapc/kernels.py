@@ -37,6 +37,8 @@ MODULES: tuple[str, ...] = (
     "mapc.models.placement.annealing_kernels",
     "mapc.models.placement.migration_kernels",
     "mapc.models.placement.nodes_kernels",
+    "mapc.models.placement.assignment_kernels",
+    "mapc.models.placement.coordinate_kernels",
 )
 """Every kernel module, in the order in which they are compiled."""
 

@@ -31,7 +31,7 @@ from mapc.models.placement.problem import (
 )
 from mapc.models.placement.rows import plan_of
 from mapc.models.placement.state_costs import StateCosts
-from mapc.models.placement.states import States, states_of
+from mapc.models.placement.states import States, states_of, within_budget
 
 MOST_STATES = 150_000
 MOST_WORK = 2e11
@@ -114,11 +114,8 @@ def _offer(costs: StateCosts, path: IntArray, search: Search) -> None:
     problem = costs.problem
     tables = np.stack([s.table[n] for s, n in zip(costs.states, path, strict=True)])
     plan = plan_of(problem, tables)
-    if problem.max_moves is not None and problem.current is not None:
-        stays = (plan.slots[..., None] == problem.current[:, :, None]).any(axis=3)
-        if int((~stays[:, problem.live]).sum()) > problem.max_moves:
-            return
-    search.propose(plan, "chain")
+    if within_budget(problem, plan):
+        search.propose(plan, "chain")
 
 
 def _slowest(costs: StateCosts, search: Search) -> None:

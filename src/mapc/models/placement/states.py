@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapc.graph.operators import BoolArray, IntArray
+from mapc.models.placement.plan import PlacementPlan
 from mapc.models.placement.problem import HOME, FloatArray, PlacementProblem
 
 SmallArray = NDArray[np.int8]
@@ -116,6 +117,14 @@ def permitted(problem: PlacementProblem) -> BoolArray:
     only[layer, expert, rank] = True
     allowed[layer, expert] &= only[layer, expert]
     return np.ascontiguousarray(allowed[:, :, problem.live])
+
+
+def within_budget(problem: PlacementProblem, plan: PlacementPlan) -> bool:
+    """Whether a plan moves no more than it may."""
+    if problem.max_moves is None or problem.current is None:
+        return True
+    stays = (plan.slots[..., None] == problem.current[:, :, None]).any(axis=3)
+    return int((~stays[:, problem.live]).sum()) <= problem.max_moves
 
 
 def symmetries(problem: PlacementProblem, allowed: BoolArray) -> IntArray:

@@ -1,0 +1,213 @@
+"""One expert per rank: placements are permutations, and cheap ones are linear assignments.
+
+With equal speeds the busiest rank of a layer holds the hottest expert wherever it sits, so that the
+work of every plan is the same and only transfers are left.
+
+*Chain, equal links.* What two layers cost depends only on which experts of one share a rank with
+which of the other: all that is not between the two of a pair moves. Every choice of pairs, layer by
+layer, is some plan (expert e of the first layer on rank e, its partners after it), so the layers
+decouple: a linear assignment that keeps most tokens for each two of them; for the busiest rank a
+bottleneck assignment of max(leaving, coming) = max(row sum, column sum) - kept.
+
+*Home.* An expert's transfers depend on its own rank alone: a linear assignment for each layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from itertools import permutations
+
+import numpy as np
+
+from mapc.graph.operators import BoolArray, IntArray
+from mapc.kernels import load
+from mapc.models.base import Search
+from mapc.models.placement.problem import (
+    BUSIEST,
+    CHAIN,
+    EXPECTED,
+    HOME,
+    FloatArray,
+    PlacementProblem,
+)
+from mapc.models.placement.rows import plan_of
+from mapc.models.placement.state_costs import lives_on
+from mapc.models.placement.states import permitted, within_budget
+
+Assign = Callable[[FloatArray, bool], IntArray | None]
+FEW = 8
+"""Experts up to which all permutations are tried: no kernel has to be loaded for them."""
+EXACT = 2.0**52
+"""Below it sums of whole numbers are exact."""
+
+
+def run(problem: PlacementProblem, search: Search) -> None:
+    """Find and prove the best plan with one expert per rank.
+
+    Needs no replicas, ranks of one speed, and costs that do not mix profiles in a nonlinear way
+    (several profiles: expected, summed transfers, no overlap). Chains need equal links and no rule
+    about single experts; home traffic needs summed transfers. Silent otherwise.
+    """
+    if not _applies(problem):
+        return
+    solver = assigner(problem.n_experts, search)
+    if solver is None or search.done():
+        return
+    solve = _chain if problem.traffic == CHAIN else _home
+    found = solve(problem, solver, search)
+    if found is None:
+        return
+    rank, transfers = found
+    plan = plan_of(problem, np.argsort(rank, axis=1)[:, :, None])
+    if within_budget(problem, plan):
+        search.propose(plan, "assignment")
+    search.prove(_objective(problem, transfers) * problem.tick, "assignment")
+
+
+def _applies(problem: PlacementProblem) -> bool:
+    cost, live = problem.cost, problem.live
+    if problem.slots != 1 or problem.n_slots != problem.n_experts or problem.balance_only:
+        return False
+    if np.ptp(problem.cluster.speed[live]):
+        return False
+    if problem.n_profiles > 1 and (
+        cost.profiles != EXPECTED or cost.links == BUSIEST or cost.overlap
+    ):
+        return False
+    if problem.traffic == HOME:
+        return cost.links != BUSIEST
+    equal = np.ptp(_links(problem), axis=1).max(initial=0.0) == 0
+    return bool(equal and permitted(problem).all())
+
+
+def _links(problem: PlacementProblem) -> FloatArray:
+    """float64[P, links]: ticks per token on every link between two live ranks."""
+    live = problem.live
+    apart = ~np.eye(len(live), dtype=np.bool_)
+    return np.asarray(problem.pair_ticks[:, live][:, :, live][:, apart])
+
+
+def _objective(problem: PlacementProblem, transfers: FloatArray) -> float:
+    """Return the ticks of a plan with these transfers, float64[P, L]."""
+    most = problem.counts.max(axis=2)
+    work = problem.token_ticks[:, problem.live[0], None] * most
+    if problem.cost.expert:
+        active = problem.activated().max(axis=2)
+        work = np.maximum(work, problem.expert_ticks[:, problem.live[0], None] * active)
+    work = np.rint(work)
+    both = np.maximum(work, transfers) if problem.cost.overlap else work + transfers
+    return float(both.sum() + problem.layer_ticks.sum() * problem.n_layers)
+
+
+# -- the two traffic models ------------------------------------------------------------------------
+
+
+def _chain(
+    problem: PlacementProblem, solver: Assign, search: Search
+) -> tuple[IntArray, FloatArray] | None:
+    """Return the rank of every expert, int64[L, E], and the transfers, float64[P, L]."""
+    assert problem.transitions is not None
+    n_layers, n_experts = problem.n_layers, problem.n_experts
+    link = _links(problem).max(axis=1, initial=0.0)
+    rank = np.empty((n_layers, n_experts), dtype=np.int64)
+    rank[0] = np.arange(n_experts)
+    transfers = np.zeros((problem.n_profiles, n_layers))
+    # whole numbers small enough that an assignment's potentials stay exact
+    unit = max(1, int(np.gcd.reduce(link.astype(np.int64))))
+    for layer in range(1, n_layers):
+        if search.done():
+            return None
+        moved = problem.transitions[:, layer - 1].astype(np.float64)
+        if problem.cost.links == BUSIEST:
+            most = np.maximum(moved.sum(axis=2)[:, :, None], moved.sum(axis=1)[:, None])
+            price = most[0] - moved[0]
+        else:
+            price = -np.tensordot(link / unit, moved, 1)
+            price -= price.min()
+        partner = solver(price, problem.cost.links == BUSIEST)
+        if partner is None:
+            return None
+        rank[layer, partner] = rank[layer - 1]
+        pair = np.arange(n_experts), partner
+        if problem.cost.links == BUSIEST:
+            transfers[:, layer] = link * price[pair].max()
+        else:
+            kept = moved[:, *pair].sum(axis=1)
+            transfers[:, layer] = link * (moved.sum(axis=(1, 2)) - kept)
+    return rank, transfers
+
+
+def _home(
+    problem: PlacementProblem, solver: Assign, search: Search
+) -> tuple[IntArray, FloatArray] | None:
+    """Return the rank of every expert, int64[L, E], and a bound on transfers, float64[P, L]."""
+    live, allowed = problem.live, permitted(problem)
+    pair = problem.pair_ticks[:, live][:, :, live]
+    rank = np.empty((problem.n_layers, problem.n_experts), dtype=np.int64)
+    transfers = np.zeros((problem.n_profiles, problem.n_layers))
+    for layer in range(problem.n_layers):
+        if search.done():
+            return None
+        price = np.einsum("pqe,pqg->peg", lives_on(problem, layer), pair)
+        found = solver(_masked(price.sum(axis=0), allowed[layer]), False)
+        if found is None:
+            return None
+        rank[layer] = found
+        total = price[:, np.arange(len(found)), found].sum(axis=1)
+        transfers[:, layer] = _least(price, total)
+    return rank, transfers
+
+
+def _least(price: FloatArray, total: FloatArray) -> FloatArray:
+    """float64[P]: what the rounded transfers of no plan undercut, in sum over profiles.
+
+    Where all prices are whole, or there is one profile and no doubt about its rounding, that is
+    the rounded total. Otherwise rounding gains at most half a tick for each profile, and an
+    assignment may miss the optimum by the error of its sums.
+    """
+    whole = (price == np.rint(price)).all() and price.sum() < EXACT
+    halfway = np.abs(total - np.floor(total) - 0.5) < 1e-3
+    if whole or (len(total) == 1 and not halfway.any() and price.sum() < EXACT / 1024):
+        return np.rint(total)
+    return np.asarray(np.floor(total * (1 - 1e-12) - 0.5))
+
+
+def _masked(price: FloatArray, allowed: BoolArray) -> FloatArray:
+    return np.where(allowed, price, np.inf)
+
+
+# -- assignments -----------------------------------------------------------------------------------
+
+
+def assigner(n: int, search: Search) -> Assign | None:
+    """Return what solves assignments of n rows; None when the search ends before it is ready.
+
+    It takes a cost, float64[n, n], and whether its largest entry counts rather than the sum, and
+    returns the column of every row, int64[n], or None where no assignment has a finite cost.
+    """
+    if n <= FEW:
+        return _try_all
+    kernels = load("mapc.models.placement.assignment_kernels", search.done)
+    if kernels is None:
+        return None
+
+    def solver(cost: FloatArray, bottleneck: bool) -> IntArray | None:
+        column = np.empty(len(cost), dtype=np.int64)
+        kernel = kernels.assign_bottleneck if bottleneck else kernels.assign
+        return column if kernel(np.ascontiguousarray(cost), column) else None
+
+    return solver
+
+
+@cache
+def _permutations(n: int) -> IntArray:
+    return np.array(list(permutations(range(n))), dtype=np.int64)
+
+
+def _try_all(cost: FloatArray, bottleneck: bool) -> IntArray | None:
+    orders = _permutations(len(cost))
+    each = cost[np.arange(len(cost)), orders]
+    total = each.max(axis=1) if bottleneck else each.sum(axis=1)
+    best = int(total.argmin())
+    return orders[best] if np.isfinite(total[best]) else None
