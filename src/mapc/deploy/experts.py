@@ -15,7 +15,7 @@ import numpy as np
 from mapc.errors import InstanceError, UsageError
 from mapc.graph.operators import IntArray
 from mapc.models.placement.plan import PlacementPlan
-from mapc.models.placement.problem import ADAPTIVE, PlacementProblem
+from mapc.models.placement.problem import PlacementProblem
 from mapc.models.placement.slot_order import keep_slots
 
 
@@ -50,7 +50,7 @@ def physical_experts(
             f"{runtime} fills the slots of every rank, and dead are {dead}; "
             "expected a problem of the live ranks alone"
         )
-    if plan.split is not None or problem.dispatch == ADAPTIVE:
+    if plan.split is not None:
         how = f"say {splits}" if splits else "no option of it does otherwise"
         raise UsageError(
             f"{runtime} shares an expert's tokens equally among its replicas, the plan does not: "

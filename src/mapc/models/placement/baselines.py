@@ -8,7 +8,7 @@ from mapc.graph.operators import IntArray
 from mapc.models.base import Search
 from mapc.models.placement import eplb
 from mapc.models.placement.plan import PlacementPlan
-from mapc.models.placement.problem import ADAPTIVE, HOME, FloatArray, PlacementProblem
+from mapc.models.placement.problem import FloatArray, PlacementProblem
 from mapc.models.placement.rows import plan_of
 
 
@@ -42,9 +42,8 @@ def eplb_global(problem: PlacementProblem, search: Search) -> None:
 
 
 def offer(problem: PlacementProblem, search: Search, tables: IntArray, source: str) -> None:
-    """Propose tables of live ranks, int64[L, H, C], as a plan; tokens of replicas split evenly."""
-    split = even_split(problem, tables) if problem.dispatch == ADAPTIVE else None
-    plan = plan_of(problem, tables, split)
+    """Propose tables of live ranks, int64[L, H, C], as a plan without a split of its own."""
+    plan = plan_of(problem, tables)
     # a baseline knows no pins and no budget: it is a plan only where it happens to keep them
     if problem.free or _holds(problem, plan):
         search.propose(plan, source)
@@ -74,9 +73,9 @@ def without_duplicates(tables: IntArray, load: FloatArray, node: IntArray) -> In
 
     For each duplicate, one slot of the rank is exchanged for one of another rank, such that neither
     then holds an expert twice because of it: the exchange with the least larger load of the two
-    ranks, within the node if there is one there. Where nothing can be exchanged (an expert with
-    more replicas than ranks) the duplicate becomes a replica of the expert with most load per
-    replica that the rank has not.
+    ranks. Where nothing can be exchanged (an expert with more replicas than ranks) the duplicate
+    becomes a replica of the expert with most load per replica that the rank has not. Both stay
+    within the experts of the node, unless these are fewer than a rank has slots.
 
     Parameters
     ----------
@@ -99,28 +98,6 @@ def without_duplicates(tables: IntArray, load: FloatArray, node: IntArray) -> In
     return mended
 
 
-def even_split(problem: PlacementProblem, tables: IntArray) -> IntArray:
-    """int64[P, L, Q, H, C]: the split of a plan in which replicas share evenly, in whole tokens.
-
-    What does not divide goes to the first replicas, one token each.
-    """
-    use_sources = problem.sources is not None and problem.traffic == HOME
-    sources = problem.sources if use_sources else None
-    tokens = problem.counts[:, :, None] if sources is None else sources
-    n_layers = len(tables)
-    flat = tables.reshape(n_layers, -1)
-    row = np.arange(n_layers)[:, None]
-    found = eplb.tables_from(flat, problem.n_experts)
-    nth = np.empty_like(flat)
-    layer, expert, which = np.nonzero(found.log2phy >= 0)
-    nth[layer, found.log2phy[layer, expert, which]] = which
-    whole, rest = np.divmod(tokens, found.logcnt[None, :, None, :])
-    at = (slice(None), row, slice(None), flat)  # -> [L, H * C, P, Q]
-    share = whole[at] + (rest[at] > nth[:, :, None, None])
-    shape = (*tables.shape, tokens.shape[0], tokens.shape[2])
-    return np.ascontiguousarray(share.reshape(shape).transpose(3, 0, 4, 1, 2))
-
-
 def _holds(problem: PlacementProblem, plan: PlacementPlan) -> bool:
     from mapc.models.placement.verify import verify
 
@@ -140,14 +117,16 @@ def _mend(table: IntArray, load: FloatArray, node: IntArray, rank: int, slot: in
     each = load / np.maximum(np.bincount(table.ravel(), minlength=len(load)), 1)
     total = each[table].sum(axis=1)
     there = (table == expert).any(axis=1)
-    usable = ~there[:, None] & ~np.isin(table, table[rank])  # [H, C]
-    if not usable.any():
-        lacks = np.setdiff1d(np.arange(len(load)), table[rank])
-        table[rank, slot] = lacks[each[lacks].argmax()]
-        return
-    near = usable & (node == node[rank])[:, None]
-    usable = near if near.any() else usable
-    gain = each[expert] - each[table]
-    worse = np.maximum(total[:, None] + gain, total[rank] - gain)
-    other = np.unravel_index(np.where(usable, worse, np.inf).argmin(), table.shape)
-    table[rank, slot], table[other] = table[other], expert
+    near = node == node[rank]
+    for reach in (near, np.ones_like(near)):
+        usable = ~np.isin(table, table[rank]) & (reach & ~there)[:, None]  # [H, C]
+        if usable.any():
+            gain = each[expert] - each[table]
+            worse = np.maximum(total[:, None] + gain, total[rank] - gain)
+            other = np.unravel_index(np.where(usable, worse, np.inf).argmin(), table.shape)
+            table[rank, slot], table[other] = table[other], expert
+            return
+        lacks = np.setdiff1d(table[reach], table[rank])
+        if len(lacks):
+            table[rank, slot] = lacks[each[lacks].argmax()]
+            return
