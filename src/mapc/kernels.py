@@ -29,6 +29,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 MODULES: tuple[str, ...] = (
@@ -58,6 +61,13 @@ def kernel(*signatures: str) -> Callable[[F], F]:
     import numba
 
     return cast("Callable[[F], F]", numba.njit(list(signatures), cache=True, nogil=True))
+
+
+def stream(seed: int, *path: int) -> NDArray[np.uint64]:
+    """uint64[1]: a state for `mapc.random`, of its own for a seed and numbers such as a layer's."""
+    state = np.random.SeedSequence([seed, *path]).generate_state(1, np.uint64).astype(np.uint64)
+    state[0] |= np.uint64(1)  # zero stays zero for ever
+    return state
 
 
 def load(name: str, done: Callable[[], bool] | None = None) -> ModuleType | None:

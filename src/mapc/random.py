@@ -5,16 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mapc.kernels import kernel
+from mapc.kernels import kernel, stream
+
+__all__ = ["below", "draw", "stream", "uniform"]
 
 _13, _7, _17, _11 = np.uint64(13), np.uint64(7), np.uint64(17), np.uint64(11)
-
-
-def stream(seed: int, *path: int) -> NDArray[np.uint64]:
-    """uint64[1]: the state of a stream of its own for a seed and numbers such as a layer's."""
-    state = np.random.SeedSequence([seed, *path]).generate_state(1, np.uint64).astype(np.uint64)
-    state[0] |= np.uint64(1)  # zero stays zero for ever
-    return state
 
 
 @kernel("uint64(uint64[::1])")

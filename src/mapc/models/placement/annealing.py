@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from mapc.graph.operators import BoolArray, IntArray
-from mapc.kernels import load
+from mapc.kernels import load, stream
 from mapc.models.placement.problem import FloatArray
 from mapc.models.placement.rows import Rows
-from mapc.random import stream
 
 KERNELS = "mapc.models.placement.annealing_kernels"
 

@@ -262,6 +262,83 @@ def _replace(
     copies[f] += 1
 
 
+@kernel(
+    "float64(int64, float64, int64[:,::1], int64[::1], float64[:,::1], float64[::1], float64[::1],"
+    " uint8[:,::1], int64[::1])"
+)
+def _best_exchange(
+    g: int,
+    limit: float,
+    table: Ints,
+    copies: Ints,
+    item: Floats,
+    slow: Floats,
+    load: Floats,
+    holds: Flags,
+    found: Ints,
+) -> float:
+    """Return the least time of both ranks after two slots of rank g swap with two of another.
+
+    ``found``: both slots of g, the other rank, both its slots; it is changed where the time is
+    below ``limit``.
+    """
+    n_ranks, n_slots = table.shape
+    best = limit
+    weight = np.empty((n_ranks, n_slots))
+    for h in range(n_ranks):
+        for s in range(n_slots):
+            weight[h, s] = item[table[h, s], copies[table[h, s]] - 1]
+    for a in range(n_slots):
+        for c in range(a + 1, n_slots):
+            mine = weight[g, a] + weight[g, c]
+            for h in range(n_ranks):
+                if holds[h, table[g, a]] or holds[h, table[g, c]]:  # g itself among them
+                    continue
+                # what has to go from g to h for both to be below the best so far
+                least = load[g] - best / slow[g]
+                most = best / slow[h] - load[h]
+                if most <= least:
+                    continue
+                for b in range(n_slots):
+                    for d in range(b + 1, n_slots):
+                        down = mine - weight[h, b] - weight[h, d]
+                        if (
+                            least < down < most
+                            and holds[g, table[h, b]] == 0
+                            and holds[g, table[h, d]] == 0
+                        ):
+                            best = max((load[g] - down) * slow[g], (load[h] + down) * slow[h])
+                            least = load[g] - best / slow[g]
+                            most = best / slow[h] - load[h]
+                            found[0], found[1], found[2] = a, c, h
+                            found[3], found[4] = b, d
+    return best
+
+
+@kernel(
+    "void(int64, int64, int64, int64, int64[:,::1], int64[::1], float64[:,::1], float64[::1],"
+    " uint8[:,::1])"
+)
+def _swap(
+    g: int,
+    a: int,
+    h: int,
+    b: int,
+    table: Ints,
+    copies: Ints,
+    item: Floats,
+    load: Floats,
+    holds: Flags,
+) -> None:
+    """Swap slot a of rank g with slot b of rank h."""
+    e, f = table[g, a], table[h, b]
+    down = item[e, copies[e] - 1] - item[f, copies[f] - 1]
+    load[g] -= down
+    load[h] += down
+    table[g, a], table[h, b] = f, e
+    holds[g, e], holds[h, f], holds[g, f], holds[h, e] = 0, 0, 1, 1
+
+
 @kernel("float64(int64[:,::1], float64[:,::1], float64[::1], float64, int64)")
 def descend(table: Ints, item: Floats, slow: Floats, target: float, steps: int) -> float:
     """Improve a table until no single move relieves its slowest rank, and return that time.
@@ -281,6 +358,7 @@ def descend(table: Ints, item: Floats, slow: Floats, target: float, steps: int) 
     holds = np.empty((n_ranks, len(item)), dtype=np.uint8)
     swap = np.empty(3, dtype=np.int64)
     change = np.empty(3, dtype=np.int64)
+    pairs = np.empty(5, dtype=np.int64)
     _open(table, copies, item, load, holds)
     for step in range(steps):
         if step % 256 == 255:  # sums drift as differences are added
@@ -297,15 +375,15 @@ def descend(table: Ints, item: Floats, slow: Floats, target: float, steps: int) 
             if moved < best:
                 _replace(change[0], change[1], change[2], table, copies, item, load, holds)
                 continue
+            if best > target + 0.3 * (time - target):
+                both = _best_exchange(g, best, table, copies, item, slow, load, holds, pairs)
+                if both < best:
+                    _swap(g, pairs[0], pairs[2], pairs[3], table, copies, item, load, holds)
+                    _swap(g, pairs[1], pairs[2], pairs[4], table, copies, item, load, holds)
+                    continue
         if best >= limit:
             break
-        a, h, b = swap[0], swap[1], swap[2]
-        e, f = table[g, a], table[h, b]
-        down = item[e, copies[e] - 1] - item[f, copies[f] - 1]
-        load[g] -= down
-        load[h] += down
-        table[g, a], table[h, b] = f, e
-        holds[g, e], holds[h, f], holds[g, f], holds[h, e] = 0, 0, 1, 1
+        _swap(g, swap[0], swap[1], swap[2], table, copies, item, load, holds)
     _open(table, copies, item, load, holds)
     return float(np.max(load * slow))
 

@@ -55,16 +55,16 @@ def joint_extra(
         return 0.0
     fixed = (problem.layer_ticks[:, None] + work).sum(axis=1)
     other = fixed - work[:, tight].sum(axis=1)
-    play = _Play(rows, weight[:, tight], work[:, tight], other, worst)
-    found = 0.0
+    play = _Play(rows, weight[:, tight], work[:, tight], other if worst else None)
+    found = np.zeros(1 if worst else len(tight))
     for _ in range(ROUNDS):
         if done():
             break
-        found = max(found, play.round())
-    known = float(fixed.max() if worst else fixed.sum())
+        found = np.maximum(found, play.round())
+    known = fixed.max() if worst else work[:, tight].sum(axis=0)
     # every work is rounded, and no sum is better than its floats
-    rounding = len(tight) * problem.n_profiles / 2 + found * 1e-12
-    return float(max(0.0, np.floor(found - rounding) - known))
+    rounding = (len(tight) if worst else 1) * problem.n_profiles / 2 + found * 1e-12
+    return float(np.maximum(np.floor(found - rounding) - known, 0.0).sum())
 
 
 def _ticks(rows: Rows) -> FloatArray:
@@ -85,31 +85,34 @@ class _Play:
     ----------
     weight : float64[K, L, E]
     work : float64[P, L]
-    other : float64[P]
-        Ticks of all other layers, and of what is fixed.
-    worst : bool
-        Whether the slowest profile counts.
+    other : float64[P] or None
+        Ticks of all other layers, and of what is fixed, where the slowest profile counts.
     """
 
     def __init__(
-        self, rows: Rows, weight: FloatArray, work: FloatArray, other: FloatArray, worst: bool
+        self, rows: Rows, weight: FloatArray, work: FloatArray, other: FloatArray | None
     ) -> None:
         self.profile, self.weight, self.work, self.other = rows.profile, weight, work, other
-        self.worst = worst
         problem = rows.problem
         self.spare = problem.n_slots - problem.n_experts
         self.most = rows.most
         n_layers = work.shape[1]
         self.charge = np.zeros(weight.shape[1:])  # [L, E]: c_e, summed over rounds
-        self.kept = 0.0  # ticks of bounds and of other layers, summed over rounds
+        self.kept = np.zeros(n_layers)  # ticks that are not charged, summed over rounds
+        self.fixed = 0.0  # ticks of other layers, summed over rounds
         self.rounds = 0
         self._answer(np.ones((n_layers, weight.shape[2]), dtype=np.int64))
 
-    def round(self) -> float:
-        """Return the bound that the weights so far give, and answer the replicas they leave."""
+    def round(self) -> FloatArray:
+        """Return the bounds that the weights so far give, and answer the replicas they leave.
+
+        Of every layer, or of the step where the slowest profile counts: float64[L] or [1].
+        """
         charge = self.charge / self.rounds
         copies, least = self._replicas(charge)
-        found = self.kept / self.rounds + float(least.sum())
+        found = self.kept / self.rounds + least
+        if self.other is not None:
+            found = found.sum(keepdims=True) + self.fixed / self.rounds
         self._answer(copies)
         return found
 
@@ -135,12 +138,14 @@ class _Play:
             row[p] = rows[peak[rows].argmax(axis=0)]
         layer = np.arange(n_layers)
         step = np.maximum(peak[row, layer], self.work)  # [P, L]
-        total = self.other + step.sum(axis=1)
-        chosen = [int(total.argmax())] if self.worst else range(len(self.work))
+        chosen = list(range(len(self.work)))
+        if self.other is not None:
+            chosen = [int((self.other + step.sum(axis=1)).argmax())]
+            self.fixed += float(self.other[chosen[0]])
         for p in chosen:
             expert = share[row[p], layer].argmax(axis=1)
             above = peak[row[p], layer] > self.work[p]
             charged = np.where(above, self.weight[row[p], layer, expert], 0.0)
             self.charge[layer, expert] += charged
-            self.kept += float(self.other[p] + self.work[p][~above].sum())
+            self.kept += np.where(above, 0.0, self.work[p])
         self.rounds += 1

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from mapc.graph.operators import IntArray
+from mapc.kernels import stream
 from mapc.models.placement.annealing import scaled_items
 from mapc.models.placement.problem import FloatArray
 from mapc.models.placement.rows import Rows
 from mapc.models.placement.rules import LayerRules
-from mapc.random import stream
 
 ROUNDING = 1e-12
 """Relative error granted to the load limit, as the verifier grants it."""
