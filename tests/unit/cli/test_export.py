@@ -57,6 +57,28 @@ def test_to_a_file(run, plan, runtimes, tmp_path):
     assert run("export", plan, "--to", "echo", "-o", target).stdout == ""
 
 
+@pytest.fixture
+def binary(monkeypatch, runtimes):
+    """The first runtime writes bytes that are no text."""
+    monkeypatch.setitem(sys.modules, "echo_runtime", SimpleNamespace(echo=lambda *_: b"\xff\x00"))
+
+
+def test_binary_files(run, plan, binary, tmp_path):
+    target = tmp_path / "tables.npz"
+    done = run("export", plan, "--to", "echo", "-o", target, "--json")
+    assert target.read_bytes() == b"\xff\x00"
+    assert json.loads(done.stdout)["bytes"] == 2
+    assert run("export", plan, "--to", "echo").stdout_bytes == b"\xff\x00"
+
+
+def test_binary_files_are_kept_from_terminals(run, plan, binary, monkeypatch):
+    terminal = SimpleNamespace(stdout=SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("mapc.cli.export.sys", terminal)
+    done = run("export", plan, "--to", "echo")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "echo writes a binary file, no text; give a file name with -o" in done.stderr
+
+
 def test_options_of_the_runtime_are_flags(run, plan, runtimes):
     done = run(
         "export", plan, "--to", "echo", "--names", "hf", "--rename", "a=>b,c=>d", "--fixed", 8
