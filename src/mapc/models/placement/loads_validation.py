@@ -43,7 +43,9 @@ def check_profiles(problem: PlacementProblem) -> None:
         if at:
             where = profile_of(problem, at[0])
             raise InstanceError(f"{name} {values[at]}", where, f"a finite number > 0; {right}")
-        if not np.isfinite(values.sum()):
+        with np.errstate(over="ignore"):
+            total = values.sum()
+        if not np.isfinite(total):
             raise InstanceError(f"{name}s beyond floats in all", name, "smaller numbers")
 
 
