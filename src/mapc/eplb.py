@@ -15,7 +15,8 @@ the engine starts::
 
     policy.EPLB_POLICIES["default"] = EplbPolicy
 
-The search runs as compiled code; ``mapc warmup`` compiles it beforehand, else the first call does.
+Equal loads give equal tables, on every rank that asks: nothing depends on a clock. The search runs
+as compiled code; ``mapc warmup`` compiles it beforehand, else the first call waits for that.
 """
 
 from __future__ import annotations
