@@ -7,6 +7,7 @@ their rank as well, as far as load allows.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ from mapc.models.placement.node_search import (
 )
 from mapc.models.placement.plan import PlacementPlan
 from mapc.models.placement.problem import CHAIN, LOCAL, FloatArray, PlacementProblem
-from mapc.models.placement.propagation import arrivals, chain_flows, choose_local, held
+from mapc.models.placement.propagation import arrivals, chain_flows, choose_local, held, step_ticks
 
 SLACKS = (0.004, 0.03, 0.15)
 """Excess loads of nodes to try where no limit is given; what costs least in all is kept."""
@@ -45,14 +46,16 @@ def run(problem: PlacementProblem, search: Search) -> None:
         return
     merged = merge(problem)
     work = problem.n_layers * problem.n_experts
-    for steps, parts in ((QUICK, SPARE), (STEPS_PER_EXPERT, SPARE)):
-        for slack in _slacks(problem):
-            for part in parts if problem.dispatch == LOCAL else (0.0,):
-                if search.done():
-                    return
-                on = place(merged, slack, part, steps * work, search.seed, search.done)
-                if on is not None and _offer(problem, merged, on, search):
-                    break  # more spare slots left to the ranks only help where loads do not fit
+    parts = SPARE if problem.dispatch == LOCAL else (0.0,)
+    found: dict[float, tuple[float, float]] = {}
+    for slack in _slacks(problem):
+        for part in parts:
+            step = _try(merged, slack, part, QUICK * work, search)
+            if step is not None:
+                found[slack] = (step, part)
+                break  # more spare slots left to the ranks only help where loads do not fit
+    for slack in sorted(found, key=lambda s: found[s])[:2]:
+        _try(merged, slack, found[slack][1], STEPS_PER_EXPERT * work, search)
 
 
 def suits(problem: PlacementProblem) -> bool:
@@ -127,17 +130,27 @@ def _slacks(problem: PlacementProblem) -> tuple[float, ...]:
     return ((problem.max_imbalance - 1) * 0.75,)
 
 
-def _offer(problem: PlacementProblem, merged: Merged, on: BoolArray, search: Search) -> bool:
-    """Pack ranks, propose what keeps to the limit, settle ranks and propose again."""
+def _try(merged: Merged, slack: float, part: float, steps: int, search: Search) -> float | None:
+    """Anneal nodes, pack and settle ranks, propose the best; return its step in ticks.
+
+    None where nothing keeps to the load limit, or there is no time.
+    """
+    if search.done():
+        return None
+    problem = merged.problem
+    on = place(merged, slack, part, steps, search.seed, search.done)
+    if on is None:
+        return None
+    best: tuple[float, PlacementPlan] | None = None
     tables = pack(merged, on, search.seed, search.done)
-    fits = overload(problem, tables) <= 0
-    if fits:
-        search.propose(PlacementPlan(tables), "nodes")
-    for settled in settle(merged, tables, search.seed, search.done):
-        if overload(problem, settled) <= 0:
-            fits = True
-            search.propose(PlacementPlan(settled), "nodes")
-    return fits
+    for slots in itertools.chain([tables], settle(merged, tables, search.seed, search.done)):
+        plan = PlacementPlan(slots)
+        if overload(problem, slots) <= 0 and (best is None or step_ticks(problem, plan) < best[0]):
+            best = (step_ticks(problem, plan), plan)
+    if best is None:
+        return None
+    search.propose(best[1], "nodes")
+    return best[0]
 
 
 def overload(problem: PlacementProblem, slots: IntArray) -> float:
