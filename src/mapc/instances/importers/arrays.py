@@ -117,7 +117,7 @@ def whole_numbers(values: Any, where: str, least: int = 0, most: int = MAX_COUNT
     except ValueError:
         raise InstanceError("lists of unequal length", where, "a full table") from None
     if array.dtype.kind not in "biuf" and array.size:
-        raise InstanceError(f"{_first(array)!r}"[:60], where, "numbers")
+        raise InstanceError(f"{array.flat[0]}"[:60], where, "numbers")
     with np.errstate(invalid="ignore"):
         wrong = ~((array >= least) & (array <= most))
         if array.dtype.kind == "f":
@@ -126,8 +126,4 @@ def whole_numbers(values: Any, where: str, least: int = 0, most: int = MAX_COUNT
         at = np.unravel_index(int(np.argmax(wrong)), array.shape)
         place = f"{where}[{', '.join(str(int(i)) for i in at)}]"
         raise InstanceError(f"{array[at]}", place, f"a whole number {least} to {most}")
-    return np.ascontiguousarray(array.astype(np.int64))
-
-
-def _first(array: NDArray[Any]) -> Any:
-    return array.flat[0]
+    return array.astype(np.int64, order="C")

@@ -91,11 +91,12 @@ class Cluster:
         relative : bool
             Whether bandwidths are counted in that of the fastest link, not in bytes per second.
         """
-        bandwidth = self.bandwidth
-        if bandwidth is None:
-            bandwidth = np.where(self.node[:, None] == self.node, INTRA, INTER)
         source, target = np.nonzero(~np.eye(self.n_ranks, dtype=np.bool_))
-        links = bandwidth[source, target]
+        if self.bandwidth is None:
+            links = np.where(self.node[source] == self.node[target], INTRA, INTER)
+        else:
+            links = self.bandwidth[source, target]
+            links = links / links.max() if relative and len(links) else links
         return DeviceGraph(
             names=tuple(f"rank{i}" for i in range(self.n_ranks)),
             memory=self.memory,
@@ -103,7 +104,7 @@ class Cluster:
             speed=self.speed,
             link_source=source,
             link_target=target,
-            bandwidth=links / links.max() if relative and len(links) else links,
+            bandwidth=links,
             latency=np.zeros(len(source)),
         )
 

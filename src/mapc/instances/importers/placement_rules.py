@@ -145,7 +145,7 @@ def slots_for(n_experts: int, n_live: int, slots: int | None, current: IntArray 
     """
     least = -(-n_experts // n_live)
     if slots is None and current is not None:
-        slots = current.shape[2]
+        slots = min(current.shape[2], n_experts)
     if slots is None:
         if n_experts % n_live:
             spare = least * n_live - n_experts
