@@ -30,5 +30,5 @@ def export(problem: PlacementProblem, plan: PlacementPlan) -> bytes:
     """
     experts = physical_experts(problem, plan, "eplb")
     file = io.BytesIO()
-    np.savez(file, **tables_from(experts, problem.n_experts)._asdict())
+    np.savez_compressed(file, **tables_from(experts, problem.n_experts)._asdict())
     return file.getvalue()
