@@ -34,16 +34,23 @@ from mapc.random import below, uniform
 
 _I1, _I2 = "int64[::1]", "int64[:, ::1]"
 _F1, _F2, _F3 = "float64[::1]", "float64[:, ::1]", "float64[:, :, ::1]"
-_B2, _RANDOM = "boolean[:, ::1]", "uint64[::1]"
+_B2, _RANDOM, _PRICE = "boolean[:, ::1]", "uint64[::1]", "int8[:, ::1]"
+PriceArray = NDArray[np.int8]
 
 LOOK = 32
 """Steps between two looks at the hottest ranks and at the true objective."""
 REBASE = 4096
 """Steps between two computations of all loads from the table, against drift."""
-TRIES = 3
+TRIES = 8
 """Swaps drawn until one takes work off the hot rank."""
-SWAPS = 0.7
-"""Part of the steps that swap; the others move a replica."""
+SWAPS = 0.6
+"""Part of the steps that swap where experts have replicas to move."""
+HOT = 0.8
+"""Part of the steps that start from the hottest rank of some row."""
+NOWHERE = -1
+"""In place of a rank: the expert goes."""
+NEVER = 4
+"""Price of a pair that must not come, above that of two that may."""
 
 
 @kernel(f"void({_I2}, {_I2}, {_I1}, {_I2})")
@@ -149,9 +156,13 @@ def rise(
     """Rise of the smoothed objective if the loads of n ranks become ``after``; fills ``raised``."""
     total = 0.0
     for t in range(n):
-        raise_to(after, t, raised, t, doublings)
+        g = ranks[t]
         for k in range(len(slope)):
-            total += slope[k] * (raised[t, k] - power[ranks[t], k])
+            x = after[t, k]
+            for _ in range(doublings):
+                x *= x
+            raised[t, k] = x
+            total += slope[k] * (x - power[g, k])
     return total
 
 
@@ -222,12 +233,132 @@ def put(
     copies[f] += 1
 
 
+@kernel(f"int64({_I2}, {_B2}, {_B2}, {_PRICE})")
+def price_moves(table: IntArray, allowed: BoolArray, old: BoolArray, price: PriceArray) -> int:
+    """Set the price of every pair: 0 if old, 1 if new, `NEVER`; return that of the table."""
+    for e in range(price.shape[0]):
+        for g in range(price.shape[1]):
+            price[e, g] = (0 if old[e, g] else 1) if allowed[e, g] else NEVER
+    new = 0
+    for g in range(table.shape[0]):
+        for i in range(table.shape[1]):
+            new += 0 if old[table[g, i], g] else 1
+    return new
+
+
+@kernel(f"boolean({_I2}, {_I2}, {_I1}, {_F2}, {_B2}, {_PRICE}, int64, {_I1}, {_I1}, {_RANDOM})")
+def draw(
+    table: IntArray,
+    at: IntArray,
+    copies: IntArray,
+    share: FloatArray,
+    locked: BoolArray,
+    price: PriceArray,
+    room: int,
+    hottest: IntArray,
+    move: IntArray,
+    random: NDArray[np.uint64],
+) -> bool:
+    """Draw a move; return whether it is one that may be made.
+
+    A swap from the hottest rank takes something heavier from there than it brings. A replacement
+    there puts anything in the place of a replica, or one of its experts on some other rank.
+
+    Parameters
+    ----------
+    share : float64[E, K]
+        What a replica of each expert weighs, about.
+    room : int
+        How many more new pairs there may be.
+    hottest : int64[K]
+    move : int64[6]
+        Set to rank, slot and the expert that comes there; rank and slot that take what was there,
+        `NOWHERE` if it goes; and how many new pairs there are more.
+    """
+    n_ranks, n_slots = table.shape
+    k = below(random, len(hottest))
+    hot = uniform(random) < HOT
+    g = hottest[k] if hot else below(random, n_ranks)
+    i = below(random, n_slots)
+    e = table[g, i]
+    if table.size == len(copies) or uniform(random) < SWAPS:
+        h, j = below(random, n_ranks), below(random, n_slots)
+        f = table[h, j]
+        if hot:
+            for _ in range(TRIES):
+                if share[e, k] > share[f, k]:
+                    break
+                i, j = below(random, n_slots), below(random, n_slots)
+                e, f = table[g, i], table[h, j]
+        if at[f, g] >= 0 or at[e, h] >= 0 or locked[g, i] or locked[h, j]:
+            return False
+        more = price[f, g] + price[e, h]
+        if more >= NEVER:
+            return False
+        more -= price[e, g] % NEVER + price[f, h] % NEVER
+    else:
+        h, j = NOWHERE, NOWHERE
+        if hot and uniform(random) < 0.5:
+            f = e
+            g, i = below(random, n_ranks), below(random, n_slots)
+            e = table[g, i]
+        else:
+            f = below(random, len(copies))
+        if copies[e] < 2 or at[f, g] >= 0 or locked[g, i] or price[f, g] == NEVER:
+            return False
+        more = price[f, g] - price[e, g] % NEVER
+    move[0], move[1], move[2], move[3], move[4], move[5] = g, i, f, h, j, more
+    return more <= max(room, 0)
+
+
+@kernel(f"void({_I2}, {_I2}, {_I1}, {_I2}, {_I1})")
+def make(
+    table: IntArray, at: IntArray, copies: IntArray, holders: IntArray, move: IntArray
+) -> None:
+    """Make a drawn move and turn it into the one that undoes it."""
+    g, i, f, h, j = move[0], move[1], move[2], move[3], move[4]
+    e = table[g, i]
+    put(table, at, copies, holders, g, i, f)
+    if h != NOWHERE:
+        put(table, at, copies, holders, h, j, e)
+    move[2] = e
+
+
+@kernel(f"void({_F3}, {_I1}, int64, {_F2})")
+def weigh(item: FloatArray, copies: IntArray, e: int, share: FloatArray) -> None:
+    """Set what a replica of e weighs."""
+    for k in range(share.shape[1]):
+        share[e, k] = item[e, copies[e] - 1, k]
+
+
+@kernel(f"int64({_I2}, {_I1}, {_F2}, {_F1}, {_F2}, {_I1}, {_F2})")
+def swap_loads(
+    table: IntArray,
+    move: IntArray,
+    share: FloatArray,
+    slowness: FloatArray,
+    load: FloatArray,
+    ranks: IntArray,
+    after: FloatArray,
+) -> int:
+    """Loads ``after`` a swap; return how many ``ranks`` change."""
+    g, h = move[0], move[3]
+    e, f = table[g, move[1]], move[2]
+    ranks[0], ranks[1] = g, h
+    for k in range(share.shape[1]):
+        moved = share[e, k] - share[f, k]
+        after[0, k] = load[g, k] - slowness[g] * moved
+        after[1, k] = load[h, k] + slowness[h] * moved
+    return 2
+
+
 @kernel(
-    f"float64({_I2}, {_F3}, {_F1}, {_I1}, {_F1}, {_B2}, {_B2}, {_B2}, int64, int64, {_F2},"
+    f"float64({_I2}, {_I2}, {_F3}, {_F1}, {_I1}, {_F1}, {_B2}, {_B2}, {_B2}, int64, int64, {_F2},"
     f" {_RANDOM})"
 )
 def anneal(
     table: IntArray,
+    best: IntArray,
     item: FloatArray,
     slowness: FloatArray,
     group: IntArray,
@@ -240,12 +371,14 @@ def anneal(
     heat: FloatArray,
     random: NDArray[np.uint64],
 ) -> float:
-    """Anneal a table and leave the best one met, by the true objective, in its place.
+    """Anneal a table and keep the best one met, by the true objective.
 
     Parameters
     ----------
     table : int64[H, C]
-        Start, without duplicates on a rank; changed in place.
+        Start, without duplicates on a rank, every expert somewhere; where the walk ends.
+    best : int64[H, C]
+        The best table known, with the slots ``locked`` as in ``table``; replaced by a better one.
     item : float64[E, most, K]
         Work of one replica of an expert that has 1, 2, ... of them, in every row; rows scaled so
         that loads are near 1.
@@ -263,7 +396,7 @@ def anneal(
     old : bool[E, H]
         Pairs that cost no move.
     max_new : int
-        Most pairs of the table outside ``old``, -1: any. A start with more only ever loses some.
+        Most pairs of the table outside ``old``, -1: any. A start with more never gains another.
     steps : int
         Moves tried in each stage.
     heat : float64[stages, 3]
@@ -274,31 +407,31 @@ def anneal(
     Returns
     -------
     float
-        ``sum lam * max load`` of the table.
+        ``sum lam * max load`` of ``best``.
     """
-    n_ranks, n_slots = table.shape
-    n_experts, n_rows = item.shape[0], item.shape[2]
+    n_ranks, n_experts, n_rows = table.shape[0], item.shape[0], item.shape[2]
     at = np.empty((n_experts, n_ranks), dtype=np.int64)
     copies = np.empty(n_experts, dtype=np.int64)
     holders = np.empty((n_experts, n_ranks), dtype=np.int64)
+    price = np.empty((n_experts, n_ranks), dtype=np.int8)
+    share = np.empty((n_experts, n_rows))
     load, power = np.empty((n_ranks, n_rows)), np.empty((n_ranks, n_rows))
     after, raised = np.empty((n_ranks, n_rows)), np.empty((n_ranks, n_rows))
     ranks, mark = np.empty(n_ranks, dtype=np.int64), np.full(n_ranks, -1, dtype=np.int64)
     norm, slope = np.empty(len(lam)), np.empty(n_rows)
     top, hottest = np.empty(n_rows), np.empty(n_rows, dtype=np.int64)
+    move = np.empty(6, dtype=np.int64)
 
+    index(best, at, copies, holders)
+    recompute(best, item, slowness, copies, 0, load, power)
+    least = objective(load, group, lam, top, hottest)
     index(table, at, copies, holders)
-    recompute(table, item, slowness, copies, 0, load, power)
-    best, best_table = objective(load, group, lam, top, hottest), table.copy()
-    new = 0
-    for g in range(n_ranks):
-        for i in range(n_slots):
-            if not old[table[g, i], g]:
-                new += 1
-
+    for e in range(n_experts):
+        weigh(item, copies, e, share)
+    new = price_moves(table, allowed, old, price)
+    room = max_new - new if max_new >= 0 else table.size
     for stage in range(len(heat)):
-        doublings = int(heat[stage, 0])
-        temperature = heat[stage, 1]
+        doublings, temperature = int(heat[stage, 0]), heat[stage, 1]
         cooling = (heat[stage, 2] / heat[stage, 1]) ** (LOOK / max(steps, 1))
         for step in range(steps):
             if step % REBASE == 0:
@@ -307,70 +440,34 @@ def anneal(
                 temperature *= cooling
                 slopes(power, group, lam, doublings, norm, slope)
                 value = objective(load, group, lam, top, hottest)
-                if value < best:
-                    best = value
-                    best_table[:] = table
-            k = below(random, n_rows)
-            hot = uniform(random) < 0.5
-            g = hottest[k] if hot else below(random, n_ranks)
-            i = below(random, n_slots)
-            e = table[g, i]
-            if uniform(random) < SWAPS:
-                h = below(random, n_ranks)
-                j = below(random, n_slots)
-                f = table[h, j]
-                if hot:  # take work off, or look on
-                    for _ in range(TRIES):
-                        if item[e, copies[e] - 1, k] > item[f, copies[f] - 1, k]:
-                            break
-                        i = below(random, n_slots)
-                        e = table[g, i]
-                        j = below(random, n_slots)
-                        f = table[h, j]
-                if at[f, g] >= 0 or at[e, h] >= 0 or locked[g, i] or locked[h, j]:
-                    continue
-                if not (allowed[f, g] and allowed[e, h]):
-                    continue
-                more = int(old[e, g]) + int(old[f, h]) - int(old[f, g]) - int(old[e, h])
-                if more > 0 and max_new >= 0 and new + more > max_new:
-                    continue
-                ranks[0], ranks[1] = g, h
-                for r in range(n_rows):
-                    moved = item[e, copies[e] - 1, r] - item[f, copies[f] - 1, r]
-                    after[0, r] = load[g, r] - slowness[g] * moved
-                    after[1, r] = load[h, r] + slowness[h] * moved
-                n = 2
+                if value < least:
+                    least = value
+                    best[:] = table
+            if not draw(table, at, copies, share, locked, price, room, hottest, move, random):
+                continue
+            g, f = move[0], move[2]
+            e = table[g, move[1]]
+            if move[3] != NOWHERE:
+                n = swap_loads(table, move, share, slowness, load, ranks, after)
             else:
-                h, j = -1, -1
-                if hot and uniform(random) < 0.5:  # another replica for an expert of the hot rank
-                    f = e
-                    g = below(random, n_ranks)
-                    i = below(random, n_slots)
-                    e = table[g, i]
-                else:
-                    f = below(random, n_experts)
-                if copies[e] < 2 or at[f, g] >= 0 or locked[g, i] or not allowed[f, g]:
-                    continue
-                more = int(old[e, g]) - int(old[f, g])
-                if more > 0 and max_new >= 0 and new + more > max_new:
-                    continue
                 n = replace_loads(
                     g, e, f, item, slowness, copies, holders, load, mark, ranks, after
                 )
             worse = rise(n, ranks, after, raised, power, slope, doublings)
             if worse > 0.0 and worse > -temperature * math.log(1.0 - uniform(random)):
                 continue
-            new += more
-            put(table, at, copies, holders, g, i, f)
-            if h >= 0:
-                put(table, at, copies, holders, h, j, e)
+            room -= move[5]
+            make(table, at, copies, holders, move)
             for t in range(n):
-                for r in range(n_rows):
-                    load[ranks[t], r] = after[t, r]
-                    power[ranks[t], r] = raised[t, r]
-
+                for k in range(n_rows):
+                    load[ranks[t], k] = after[t, k]
+                    power[ranks[t], k] = raised[t, k]
+            if move[3] == NOWHERE:
+                weigh(item, copies, e, share)
+                weigh(item, copies, f, share)
     recompute(table, item, slowness, copies, 0, load, power)
-    if objective(load, group, lam, top, hottest) < best:
-        return objective(load, group, lam, top, hottest)
-    table[:] = best_table
-    return best
+    value = objective(load, group, lam, top, hottest)
+    if value < least:
+        best[:] = table
+        return value
+    return least

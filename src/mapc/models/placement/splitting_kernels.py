@@ -20,24 +20,29 @@ from numpy.typing import NDArray
 
 from mapc.graph.operators import BoolArray, IntArray
 from mapc.kernels import kernel
-from mapc.models.placement.annealing_kernels import index, objective, put
+from mapc.models.placement.annealing_kernels import (
+    NOWHERE,
+    draw,
+    index,
+    make,
+    objective,
+    price_moves,
+)
 from mapc.models.placement.problem import FloatArray
-from mapc.random import below, uniform
+from mapc.random import uniform
 
 _I1, _I2 = "int64[::1]", "int64[:, ::1]"
 _F1, _F2, _F3 = "float64[::1]", "float64[:, ::1]", "float64[:, :, ::1]"
 _B2, _RANDOM = "boolean[:, ::1]", "uint64[::1]"
 
 LOOK = 50
-"""Steps between two settlings of the incumbent."""
+"""Steps between two settlings of the walk."""
 SETTLE = 10
 """Sweeps of a settling."""
-SWEEPS = 2
-"""Sweeps after a move."""
-SWAPS = 0.6
-"""Part of the steps that swap; the others move a replica."""
-HOT = 0.7
-"""Part of the steps that start from a hottest rank."""
+SWEEPS = 4
+"""Sweeps after a move that looks promising."""
+PROMISING = 10.0
+"""Temperatures by which a move may be worse before these sweeps."""
 
 
 @kernel(f"void({_I2}, {_F2}, {_I1}, {_F1}, {_F3}, {_F2})")
@@ -90,7 +95,10 @@ def level(
             both = 1.0 / (slowness[g] + slowness[h])
             for k in range(load.shape[1]):
                 s = (load[g, k] - load[h, k]) * both
-                s = min(max(s, -flow[h, j, k]), flow[g, i, k])
+                if s > flow[g, i, k]:
+                    s = flow[g, i, k]
+                if s < -flow[h, j, k]:
+                    s = -flow[h, j, k]
                 flow[g, i, k] -= s
                 flow[h, j, k] += s
                 load[g, k] -= slowness[g] * s
@@ -116,20 +124,49 @@ def sweep(
             level(e, at, copies, holders, slowness, flow, load)
 
 
-@kernel(f"float64({_F2}, {_F1}, int64)")
-def smooth(load: FloatArray, lam: FloatArray, doublings: int) -> float:
-    """Sum over rows of ``lam`` times the q-norm of the loads, q = 2 ** doublings."""
-    total = 0.0
-    for k in range(load.shape[1]):
-        norm = 0.0
-        for g in range(load.shape[0]):
+@kernel(f"void({_F2}, int64, {_F2}, {_F1})")
+def raise_loads(load: FloatArray, doublings: int, power: FloatArray, norm: FloatArray) -> None:
+    """Set ``power`` to loads to the power of ``2 ** doublings``, and ``norm`` to sums by row."""
+    norm[:] = 0.0
+    for g in range(load.shape[0]):
+        for k in range(load.shape[1]):
             x = load[g, k]
             for _ in range(doublings):
                 x *= x
-            norm += x
+            power[g, k] = x
+            norm[k] += x
+
+
+@kernel(f"void(int64, {_I1}, {_F2}, int64, {_F2}, {_F2}, {_F1})")
+def raise_some(
+    n: int,
+    ranks: IntArray,
+    load: FloatArray,
+    doublings: int,
+    power: FloatArray,
+    raised: FloatArray,
+    norm: FloatArray,
+) -> None:
+    """Set ``raised`` for n ranks and change ``norm`` by what ``power`` had there."""
+    for t in range(n):
+        g = ranks[t]
+        for k in range(load.shape[1]):
+            x = load[g, k]
+            for _ in range(doublings):
+                x *= x
+            raised[g, k] = x
+            norm[k] += x - power[g, k]
+
+
+@kernel(f"float64({_F1}, {_F1}, int64)")
+def root(norm: FloatArray, lam: FloatArray, doublings: int) -> float:
+    """Sum of ``lam`` times the roots of ``norm``."""
+    total = 0.0
+    for k in range(len(norm)):
+        x = max(norm[k], 0.0)
         for _ in range(doublings):
-            norm = math.sqrt(norm)
-        total += lam[k] * norm
+            x = math.sqrt(x)
+        total += lam[k] * x
     return total
 
 
@@ -169,9 +206,92 @@ def vacate(
             load[h, k] += slowness[h] * part
 
 
-@kernel(f"float64({_I2}, {_F2}, {_F1}, {_F1}, {_B2}, {_B2}, {_B2}, int64, int64, {_F2}, {_RANDOM})")
+@kernel(f"int64({_I1}, {_I2}, {_I2}, {_I1}, {_I2}, {_F1}, {_F3}, {_F2}, int64, {_I1}, {_I1})")
+def carry(
+    move: IntArray,
+    table: IntArray,
+    at: IntArray,
+    copies: IntArray,
+    holders: IntArray,
+    slowness: FloatArray,
+    flow: FloatArray,
+    load: FloatArray,
+    e: int,
+    ranks: IntArray,
+    mark: IntArray,
+) -> int:
+    """Let flows follow a move that took e from its slot, and level around it.
+
+    The experts of the ranks that changed are levelled, then those of the first two of these ranks
+    once more. Returns how many ``ranks`` have other loads than before.
+    """
+    if move[3] != NOWHERE:
+        exchange(flow, load, slowness, move[0], move[1], move[3], move[4])
+        ranks[0], ranks[1], n = move[0], move[3], 2
+    else:
+        vacate(flow, load, slowness, at, copies, holders, e, move[0], move[1])
+        ranks[0], n = move[0], 1
+        for a in range(copies[e]):
+            ranks[n] = holders[e, a]
+            n += 1
+    first = n
+    for t in range(n):
+        mark[ranks[t]] = t
+    for again in range(2):
+        for t in range(2 if again else first):
+            g = ranks[t]
+            for i in range(table.shape[1]):
+                f = table[g, i]
+                if copies[f] < 2:
+                    continue
+                level(f, at, copies, holders, slowness, flow, load)
+                for a in range(copies[f]):
+                    if mark[holders[f, a]] < 0:
+                        mark[holders[f, a]] = n
+                        ranks[n] = holders[f, a]
+                        n += 1
+    for t in range(n):
+        mark[ranks[t]] = -1
+    return n
+
+
+@kernel(f"void(int64, {_I1}, {_F3}, {_F2}, {_F2}, {_F3}, {_F2}, {_F2})")
+def copy_ranks(
+    n: int,
+    ranks: IntArray,
+    flow: FloatArray,
+    load: FloatArray,
+    power: FloatArray,
+    to_flow: FloatArray,
+    to_load: FloatArray,
+    to_power: FloatArray,
+) -> None:
+    """Copy the state of n ranks."""
+    for t in range(n):
+        g = ranks[t]
+        for k in range(load.shape[1]):
+            to_load[g, k] = load[g, k]
+            to_power[g, k] = power[g, k]
+        for i in range(flow.shape[1]):
+            for k in range(load.shape[1]):
+                to_flow[g, i, k] = flow[g, i, k]
+
+
+@kernel(f"void({_F2}, {_I1}, {_F2})")
+def weigh(work: FloatArray, copies: IntArray, share: FloatArray) -> None:
+    """Set ``share`` to the mean work of an expert's replicas."""
+    for e in range(len(copies)):
+        for k in range(work.shape[1]):
+            share[e, k] = work[e, k] / copies[e]
+
+
+@kernel(
+    f"float64({_I2}, {_I2}, {_F2}, {_F1}, {_F1}, {_B2}, {_B2}, {_B2}, int64, int64, {_F2},"
+    f" {_RANDOM})"
+)
 def anneal_split(
     table: IntArray,
+    best: IntArray,
     work: FloatArray,
     slowness: FloatArray,
     lam: FloatArray,
@@ -183,7 +303,7 @@ def anneal_split(
     heat: FloatArray,
     random: NDArray[np.uint64],
 ) -> float:
-    """Anneal a table whose work splits freely and leave the best one met in its place.
+    """Anneal a table whose work splits freely and keep the best one met.
 
     Parameters as of `annealing_kernels.anneal`, but for
 
@@ -195,7 +315,8 @@ def anneal_split(
     Returns
     -------
     float
-        ``sum lam * max load`` after levelling: at least the value of the best split of the table.
+        ``sum lam * max load`` of ``best`` after levelling: no less than the value of its best
+        split.
     """
     n_ranks, n_slots = table.shape
     n_experts, n_rows = work.shape
@@ -203,93 +324,76 @@ def anneal_split(
     copies = np.empty(n_experts, dtype=np.int64)
     holders = np.empty((n_experts, n_ranks), dtype=np.int64)
     replicated = np.empty(n_experts, dtype=np.int64)
+    price = np.empty((n_experts, n_ranks), dtype=np.int8)
+    share = np.empty((n_experts, n_rows))
     flow, load = np.empty((n_ranks, n_slots, n_rows)), np.empty((n_ranks, n_rows))
-    flow_after, load_after = np.empty((n_ranks, n_slots, n_rows)), np.empty((n_ranks, n_rows))
+    power, norm = np.empty((n_ranks, n_rows)), np.empty(n_rows)
     top, hottest = np.empty(n_rows), np.empty(n_rows, dtype=np.int64)
-    group = np.arange(n_rows)
+    group, every = np.arange(n_rows), np.arange(n_ranks)
+    ranks, mark = np.empty(n_ranks, dtype=np.int64), np.full(n_ranks, -1, dtype=np.int64)
+    move = np.empty(6, dtype=np.int64)
 
+    index(best, at, copies, holders)
+    split_evenly(best, work, copies, slowness, flow, load)
+    n = list_replicated(copies, replicated)
+    sweep(20 * SETTLE, replicated, n, at, copies, holders, slowness, flow, load)
+    least = objective(load, group, lam, top, hottest)
     index(table, at, copies, holders)
     split_evenly(table, work, copies, slowness, flow, load)
     n = list_replicated(copies, replicated)
-    sweep(20 * SETTLE, replicated, n, at, copies, holders, slowness, flow, load)
-    best, best_table = objective(load, group, lam, top, hottest), table.copy()
-    new = 0
-    for g in range(n_ranks):
-        for i in range(n_slots):
-            if not old[table[g, i], g]:
-                new += 1
-
+    sweep(10 * SETTLE, replicated, n, at, copies, holders, slowness, flow, load)
+    weigh(work, copies, share)
+    new = price_moves(table, allowed, old, price)
+    room = max_new - new if max_new >= 0 else table.size
+    flow_after, load_after = flow.copy(), load.copy()
+    power_after, norm_after = power.copy(), norm.copy()
     for stage in range(len(heat)):
-        doublings = int(heat[stage, 0])
-        temperature = heat[stage, 1]
+        doublings, temperature = int(heat[stage, 0]), heat[stage, 1]
         cooling = (heat[stage, 2] / heat[stage, 1]) ** (LOOK / max(steps, 1))
         current = 0.0
         for step in range(steps):
             if step % LOOK == 0:
                 temperature *= cooling
-                sweep(SETTLE, replicated, n, at, copies, holders, slowness, flow, load)
-                current = smooth(load, lam, doublings)
-                value = objective(load, group, lam, top, hottest)
-                if value < best:
-                    best = value
-                    best_table[:] = table
-            k = below(random, n_rows)
-            hot = uniform(random) < HOT
-            g = hottest[k] if hot else below(random, n_ranks)
-            i = below(random, n_slots)
-            e = table[g, i]
-            if uniform(random) < SWAPS:
-                h = below(random, n_ranks)
-                j = below(random, n_slots)
-                f = table[h, j]
-                if at[f, g] >= 0 or at[e, h] >= 0 or locked[g, i] or locked[h, j]:
-                    continue
-                if not (allowed[f, g] and allowed[e, h]):
-                    continue
-                more = int(old[e, g]) + int(old[f, h]) - int(old[f, g]) - int(old[e, h])
-                if more > 0 and max_new >= 0 and new + more > max_new:
-                    continue
-                flow_after[:] = flow
-                load_after[:] = load
-                put(table, at, copies, holders, g, i, f)
-                put(table, at, copies, holders, h, j, e)
-                exchange(flow_after, load_after, slowness, g, i, h, j)
-            else:
-                h, j = -1, -1
-                if hot and uniform(random) < 0.5:  # another replica for an expert of the hot rank
-                    f = e
-                    g = below(random, n_ranks)
-                    i = below(random, n_slots)
-                    e = table[g, i]
-                else:
-                    f = below(random, n_experts)
-                if copies[e] < 2 or at[f, g] >= 0 or locked[g, i] or not allowed[f, g]:
-                    continue
-                more = int(old[e, g]) - int(old[f, g])
-                if more > 0 and max_new >= 0 and new + more > max_new:
-                    continue
-                flow_after[:] = flow
-                load_after[:] = load
-                put(table, at, copies, holders, g, i, f)
-                vacate(flow_after, load_after, slowness, at, copies, holders, e, g, i)
                 n = list_replicated(copies, replicated)
-            sweep(SWEEPS, replicated, n, at, copies, holders, slowness, flow_after, load_after)
-            after = smooth(load_after, lam, doublings)
-            worse = after - current
-            if worse > 0.0 and worse > -temperature * math.log(1.0 - uniform(random)):
-                put(table, at, copies, holders, g, i, e)
-                if h >= 0:
-                    put(table, at, copies, holders, h, j, f)
-                else:
-                    n = list_replicated(copies, replicated)
+                sweep(SETTLE, replicated, n, at, copies, holders, slowness, flow, load)
+                raise_loads(load, doublings, power, norm)
+                copy_ranks(n_ranks, every, flow, load, power, flow_after, load_after, power_after)
+                current = root(norm, lam, doublings)
+                value = objective(load, group, lam, top, hottest)
+                if value < least:
+                    least = value
+                    best[:] = table
+            if not draw(table, at, copies, share, locked, price, room, hottest, move, random):
                 continue
-            new += more
-            current = after
-            flow[:] = flow_after
-            load[:] = load_after
-    sweep(SETTLE, replicated, n, at, copies, holders, slowness, flow, load)
+            e = table[move[0], move[1]]
+            make(table, at, copies, holders, move)
+            m = carry(
+                move, table, at, copies, holders, slowness, flow_after, load_after, e, ranks, mark
+            )
+            norm_after[:] = norm
+            raise_some(m, ranks, load_after, doublings, power, power_after, norm_after)
+            worse = root(norm_after, lam, doublings) - current
+            moved = ranks
+            if 0.0 < worse < PROMISING * temperature:
+                n = list_replicated(copies, replicated)
+                sweep(SWEEPS, replicated, n, at, copies, holders, slowness, flow_after, load_after)
+                raise_loads(load_after, doublings, power_after, norm_after)
+                worse = root(norm_after, lam, doublings) - current
+                m, moved = n_ranks, every
+            if worse > 0.0 and worse > -temperature * math.log(1.0 - uniform(random)):
+                make(table, at, copies, holders, move)
+                copy_ranks(m, moved, flow, load, power, flow_after, load_after, power_after)
+                continue
+            copy_ranks(m, moved, flow_after, load_after, power_after, flow, load, power)
+            norm[:] = norm_after
+            room -= move[5]
+            current += worse
+            if move[3] == NOWHERE:
+                weigh(work, copies, share)
+    n = list_replicated(copies, replicated)
+    sweep(10 * SETTLE, replicated, n, at, copies, holders, slowness, flow, load)
     value = objective(load, group, lam, top, hottest)
-    if value < best:
+    if value < least:
+        best[:] = table
         return value
-    table[:] = best_table
-    return best
+    return least
