@@ -213,7 +213,7 @@ def hottest_first(
     """
     n_layers, n_experts = mass.shape
     n_nodes = len(slots)
-    room = _room(slots, n_experts, spare, least)
+    room = used_slots(slots, n_experts, spare, least)
     on = np.zeros((n_layers, n_experts, n_nodes), dtype=np.bool_)
     for layer in range(n_layers):
         order = np.argsort(-mass[layer], kind="stable")
@@ -232,8 +232,22 @@ def hottest_first(
     return on
 
 
-def _room(slots: IntArray, n_experts: int, spare: int, least: int) -> IntArray:
-    """int64[N]: slots that are used of each node, so that copies are as many as asked for."""
+def used_slots(slots: IntArray, n_experts: int, spare: int, least: int) -> IntArray:
+    """Leave slots to replicas inside nodes, so that ``spare`` copies are left across nodes.
+
+    Parameters
+    ----------
+    slots : int64[N]
+        Different experts a node can hold.
+    n_experts, spare : int
+    least : int
+        Different experts every node must hold.
+
+    Returns
+    -------
+    int64[N]
+        Different experts a node is to hold; more than asked for where ``least`` says so.
+    """
     room = slots.copy()
     for _ in range(max(int(room.sum()) - n_experts - spare, 0)):
         n = int(np.argmax(room))

@@ -28,7 +28,15 @@ from mapc.models.placement.node_search import (
 )
 from mapc.models.placement.plan import PlacementPlan
 from mapc.models.placement.problem import CHAIN, LOCAL, FloatArray, PlacementProblem
-from mapc.models.placement.propagation import arrivals, chain_flows, choose_local, held, step_ticks
+from mapc.models.placement.propagation import (
+    Flows,
+    arrivals,
+    choose_local,
+    held,
+    imbalance,
+    propagate,
+    step_ticks,
+)
 
 SLACKS = (0.004, 0.03, 0.15)
 """Excess loads of nodes to try where no limit is given; what costs least in all is kept."""
@@ -145,31 +153,20 @@ def _try(merged: Merged, slack: float, part: float, steps: int, search: Search) 
     tables = pack(merged, on, search.seed, search.done)
     for slots in itertools.chain([tables], settle(merged, tables, search.seed, search.done)):
         plan = PlacementPlan(slots)
-        if overload(problem, slots) <= 0 and (best is None or step_ticks(problem, plan) < best[0]):
-            best = (step_ticks(problem, plan), plan)
+        flows = propagate(problem, plan)
+        if fits(problem, flows):
+            step = step_ticks(problem, flows)
+            best = (step, plan) if best is None or step < best[0] else best
     if best is None:
         return None
     search.propose(best[1], "nodes")
     return best[0]
 
 
-def overload(problem: PlacementProblem, slots: IntArray) -> float:
-    """Return by how much the worst load exceeds the limit, as a part of the mean load.
-
-    Minus infinity without a limit.
-    """
-    if problem.max_imbalance is None or problem.transitions is None:
-        return -np.inf
-    has = held(slots, problem.n_experts)
-    worst = -np.inf
-    for p, matrix in enumerate(problem.transitions):
-        flows = chain_flows(
-            matrix.astype(np.float64), has, problem.node, local=problem.dispatch == LOCAL
-        )
-        tokens = np.einsum("le,leg->lg", problem.counts[p].astype(np.float64), flows.share)
-        load = tokens[:, problem.live] / problem.cluster.speed[problem.live]
-        worst = max(worst, float((load / load.mean(axis=1, keepdims=True)).max()))
-    return worst - problem.max_imbalance
+def fits(problem: PlacementProblem, flows: list[Flows]) -> bool:
+    """Whether loads keep to the limit, where there is one."""
+    limit = problem.max_imbalance
+    return limit is None or imbalance(problem, flows) <= limit
 
 
 # -- ranks -----------------------------------------------------------------------------------------

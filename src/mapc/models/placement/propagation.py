@@ -1,8 +1,8 @@
-"""Where tokens are, layer after layer, when they stay on the rank of their last expert.
+"""Where tokens are, layer after layer, and how many move between ranks.
 
-Source of the model: chain traffic of `PlacementProblem` (ExFlow and MoETuner: a token is sent from
-the rank of its expert of one layer to that of the next). Searches read these figures; the
-verifier computes its own.
+Source of the models: `PlacementProblem`. In chain traffic a token is sent from the rank of its
+expert of one layer to that of the next (ExFlow, MoETuner); in home traffic it is sent from where it
+lives. Searches read these figures; the verifier computes its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,15 @@ import numpy as np
 
 from mapc.graph.operators import BoolArray, IntArray
 from mapc.models.placement.plan import PlacementPlan
-from mapc.models.placement.problem import LOCAL, SUM, WORST, FloatArray, PlacementProblem
+from mapc.models.placement.problem import (
+    CHAIN,
+    HOME,
+    LOCAL,
+    SUM,
+    WORST,
+    FloatArray,
+    PlacementProblem,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +32,8 @@ class Flows:
     ----------
     share : float64[L, E, G]
         Part of an expert's tokens that each rank handles; 0 where it has no replica.
-    moved : float64[L - 1, G, G]
-        Token pairs of the window from rank to rank between adjacent layers.
+    moved : float64[L - 1, G, G] or float64[L, G, G]
+        Tokens of the window from rank to rank: between adjacent layers, or from home.
     """
 
     share: FloatArray
@@ -125,24 +133,83 @@ def chain_flows(
     return Flows(share, moved)
 
 
+def home_flows(lives: FloatArray, has: BoolArray, node: IntArray, *, local: bool) -> Flows:
+    """Return loads and transfers of tokens that return to where they live.
+
+    Parameters
+    ----------
+    lives : float64[L, G, E]
+        Tokens by the rank they live on and the expert they want.
+    has : bool[L, E, G]
+    node : int64[G]
+    local : bool
+        The nearest replicas; otherwise every replica takes its equal part.
+    """
+    share = np.array(has / has.sum(axis=2, keepdims=True), dtype=np.float64)
+    moved = np.zeros((len(lives), has.shape[2], has.shape[2]))
+    for layer, wanted in enumerate(lives):
+        if not local:
+            moved[layer] = wanted @ share[layer]
+            continue
+        mass, moved[layer] = choose_local(wanted, has[layer], node)
+        total = mass.sum(axis=1, keepdims=True)
+        np.divide(mass, total, out=share[layer], where=total > 0)
+    return Flows(share, moved)
+
+
+def residents(problem: PlacementProblem, profile: int, layer: int) -> FloatArray:
+    """float64[G, E]: tokens of a layer by the rank they live on and the expert they want."""
+    alive = ~problem.dead
+    found = np.zeros((problem.n_ranks, problem.n_experts))
+    if problem.sources is None:
+        found[alive] = problem.counts[profile, layer] / alive.sum()
+        return found
+    lives = problem.sources[profile, layer].astype(np.float64)
+    if len(lives) == problem.n_ranks:
+        return np.asarray(lives)
+    for n, tokens in enumerate(lives):
+        ranks = alive & (problem.node == n)
+        found[ranks] = tokens / max(int(ranks.sum()), 1)
+    return found
+
+
 def propagate(problem: PlacementProblem, plan: PlacementPlan) -> list[Flows]:
-    """Return the flows of every profile of a chain problem, over all ranks.
+    """Return the flows of every profile of a problem with traffic, over all ranks.
 
     Raises
     ------
     ValueError
-        If the problem has no transitions or the plan leaves an expert out.
+        If the problem has no traffic, or a split of tokens; if the plan leaves an expert out.
     """
-    if problem.transitions is None:
-        raise ValueError(f"{problem.name}: tokens stay with no expert, there are no transitions")
     has = held(plan.slots, problem.n_experts)
     if not has.any(axis=2).all():
         raise ValueError("a plan without all experts has no flows")
     local = problem.dispatch == LOCAL
+    if problem.traffic == HOME and plan.split is None:
+        return [
+            home_flows(_all_residents(problem, p), has, problem.node, local=local)
+            for p in range(problem.n_profiles)
+        ]
+    if problem.transitions is None or problem.traffic != CHAIN:
+        raise ValueError(f"{problem.name}: neither chain nor home traffic without a split")
     return [
         chain_flows(matrix.astype(np.float64), has, problem.node, local=local)
         for matrix in problem.transitions
     ]
+
+
+def _all_residents(problem: PlacementProblem, profile: int) -> FloatArray:
+    return np.stack([residents(problem, profile, layer) for layer in range(problem.n_layers)])
+
+
+def imbalance(problem: PlacementProblem, flows: list[Flows]) -> float:
+    """Return the largest load of a rank of any profile and layer, as a multiple of the mean."""
+    worst = 0.0
+    for counts, flow in zip(problem.counts, flows, strict=True):
+        tokens = np.einsum("le,leg->lg", counts.astype(np.float64), flow.share)
+        load = tokens[:, problem.live] / problem.cluster.speed[problem.live]
+        worst = max(worst, float((load / load.mean(axis=1, keepdims=True)).max()))
+    return worst
 
 
 def cross_fractions(flows: Flows, node: IntArray) -> tuple[float, float]:
@@ -155,16 +222,16 @@ def cross_fractions(flows: Flows, node: IntArray) -> tuple[float, float]:
     return 1 - stay / total, float(flows.moved.sum(axis=0)[other].sum()) / total
 
 
-def step_ticks(problem: PlacementProblem, plan: PlacementPlan) -> float:
-    """Return the modelled step of a chain problem in ticks, as the verifier counts it."""
+def step_ticks(problem: PlacementProblem, flows_of: list[Flows]) -> float:
+    """Return the modelled step in ticks, as the verifier counts it, from flows by profile."""
     total = np.zeros(problem.n_profiles)
-    for p, flows in enumerate(propagate(problem, plan)):
+    for p, flows in enumerate(flows_of):
         tokens = np.einsum("le,leg->lg", problem.counts[p].astype(np.float64), flows.share)
         work = (tokens * problem.token_ticks[p]).max(axis=1)
         if problem.cost.expert:
             work = np.maximum(work, _activated_ticks(problem, p, flows.share))
         transfers = np.zeros(problem.n_layers)
-        transfers[1:] = _transfer_ticks(problem, p, flows.moved)
+        transfers[problem.n_layers - len(flows.moved) :] = _transfer_ticks(problem, p, flows.moved)
         work, transfers = np.rint(work), np.rint(transfers)
         both = np.maximum(work, transfers) if problem.cost.overlap else work + transfers
         total[p] = (problem.layer_ticks[p] + both).sum()

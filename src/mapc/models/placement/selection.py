@@ -7,13 +7,15 @@ optimum is whole; it is found here exactly.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from mapc.graph.operators import BoolArray, IntArray
 from mapc.kernels import load as load_kernels
 from mapc.models.placement.node_search import KERNELS
+from mapc.models.placement.problem import FloatArray, PlacementProblem
+from mapc.models.placement.propagation import residents
 
 MOST = 10**6
 """Cycles to cancel at most; a safeguard, real layers take some dozens."""
@@ -51,6 +53,28 @@ def best_copies(
     if kernels.select(worth, slots, on, MOST) >= MOST:
         return None
     return on.astype(np.bool_)
+
+
+def transport_cost(problem: PlacementProblem, layer: int, profiles: Iterable[int]) -> FloatArray:
+    """float64[E, H]: ticks of the transfers of an expert, were it on one live rank alone."""
+    cost = np.zeros((problem.n_experts, len(problem.live)))
+    for p in profiles:
+        lives = residents(problem, p, layer)
+        cost += lives.T @ problem.pair_ticks[p][:, problem.live]
+    return cost
+
+
+def whole_worth(cost: FloatArray) -> tuple[IntArray, float]:
+    """Turn costs into whole worths, at least 0, and the unit of these.
+
+    ``cost`` is at least ``most - unit * worth`` where most is the largest cost, and equal to it
+    where costs are whole and below 2**52.
+    """
+    most = float(cost.max())
+    unit = max(2.0 ** (np.ceil(np.log2(max(most, 1.0))) - 52), 1.0)
+    if not np.array_equal(cost, np.rint(cost)) and most < 2.0**40:
+        unit = 2.0**-12
+    return np.ceil((np.ceil(most) - cost) / unit).astype(np.int64), unit
 
 
 def _greedy(worth: IntArray, slots: IntArray) -> BoolArray:

@@ -29,7 +29,8 @@ from mapc.models.placement.problem import (
     FloatArray,
     PlacementProblem,
 )
-from mapc.models.placement.selection import best_copies
+from mapc.models.placement.propagation import residents
+from mapc.models.placement.selection import best_copies, transport_cost, whole_worth
 
 SOURCE = "traffic"
 INTERVALS = 28
@@ -63,6 +64,15 @@ def run(problem: PlacementProblem, search: Search) -> None:
     steps += problem.layer_ticks * problem.n_layers
     total = steps.max() if problem.cost.profiles == WORST else steps.sum()
     search.prove(float(np.ceil(total)) * problem.tick, SOURCE)
+    cost = problem.cost
+    if (
+        problem.traffic == HOME
+        and problem.n_slots == problem.n_experts
+        and (cost.links == SUM and cost.profiles != WORST and not cost.overlap)
+    ):
+        total = work.sum() + (problem.layer_ticks * problem.n_layers).sum()
+        total += sum(least_transport(problem, layer, search) for layer in range(problem.n_layers))
+        search.prove(float(np.ceil(total)) * problem.tick, SOURCE)
 
 
 def prices(problem: PlacementProblem, profile: int) -> Prices:
@@ -214,6 +224,24 @@ def _home_places(
     return [(cost, members, slots) for cost, members, slots in found if cost > 0]
 
 
+def least_transport(problem: PlacementProblem, layer: int, search: Search) -> float:
+    """Return ticks that the transfers of a layer take at least; one slot per expert.
+
+    Proof: every expert has one rank, which all its tokens go to and come from, so that transfers
+    are a cost of experts on ranks; the cheapest way to fill the slots is found exactly.
+    """
+    if search.done():
+        return 0.0
+    cost = transport_cost(problem, layer, range(problem.n_profiles))
+    worth, unit = whole_worth(cost)
+    on = best_copies(worth, np.full(len(problem.live), problem.slots), search.done)
+    if on is None:
+        return 0.0
+    total = problem.n_experts * float(np.ceil(cost.max())) - unit * float((worth * on).sum())
+    whole = np.array_equal(cost, np.rint(cost))
+    return float(np.floor(max(total, 0.0) * (1.0 if whole else SAFE)))
+
+
 def least_remote(
     problem: PlacementProblem,
     profile: int,
@@ -240,19 +268,3 @@ def least_remote(
     worth = np.ceil(lives / unit).astype(np.int64)
     on = best_copies(worth, slots, search.done)
     return 0.0 if on is None else float(max(lives.sum() - (worth * on).sum() * unit, 0.0))
-
-
-def residents(problem: PlacementProblem, profile: int, layer: int) -> FloatArray:
-    """float64[G, E]: tokens of a layer by the rank they live on and the expert they want."""
-    alive = ~problem.dead
-    found = np.zeros((problem.n_ranks, problem.n_experts))
-    if problem.sources is None:
-        found[alive] = problem.counts[profile, layer] / alive.sum()
-        return found
-    lives = problem.sources[profile, layer].astype(np.float64)
-    if len(lives) == problem.n_ranks:
-        return np.asarray(lives)
-    for n, tokens in enumerate(lives):
-        ranks = alive & (problem.node == n)
-        found[ranks] = tokens / max(int(ranks.sum()), 1)
-    return found
