@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mapc.api import check, export, generate, lower, read, solve, with_budgets, write
+    from mapc.api import check, compare, export, generate, lower, read, solve, with_budgets, write
     from mapc.errors import (
         CheckError,
         InfeasibleError,
@@ -40,6 +40,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "check",
+    "compare",
     "export",
     "generate",
     "lower",
@@ -52,6 +53,7 @@ __all__ = [
 _HOMES = {
     "mapc.api": (
         "check",
+        "compare",
         "export",
         "generate",
         "lower",

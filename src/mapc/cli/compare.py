@@ -111,19 +111,21 @@ def _document(
     from mapc.models import family_of
 
     family, bound = family_of(problem), best_bound(results)
+    shared = family.facts(problem)
     stages = {method.name: method.stage for method in family.methods}
     return {
         "kind": family.kind,
         "instance_sha256": instances.content_hash(problem),
         "time_limit": time_limit,
         "seed": seed,
+        **shared,
         "best": best_method(results),
         "bound": bound,
         "methods": [
             {
-                "name": name,
+                "method": name,
                 "stage": stages[name],
-                **_figures(result),
+                **{k: v for k, v in _figures(result).items() if k not in shared},
                 "gap": _gap(result, bound),
             }
             for name, result in results.items()

@@ -68,7 +68,7 @@ def _plan_rows(problem: PlacementProblem, facts: Mapping[str, Any]) -> Rows:
     if 1 < len(by_profile) <= _MOST_PROFILES:
         rows.append(("by profile", "; ".join(f"{k}: {v:.4f}" for k, v in by_profile.items())))
     rows.append(("step", _step(facts)))
-    rows.append(("traffic", _traffic(problem, facts)))
+    rows.append(("cross traffic", _traffic(problem, facts)))
     if facts["moves"] is not None:
         rows.append(("moves", _moves(problem, facts["moves"])))
     if facts["redundant"]:

@@ -176,7 +176,7 @@ def _build(recording: Recording, options: Mapping[str, Any]) -> PlacementProblem
         slots=slots,
         cost=cost,
         traffic=wishes.traffic,
-        dispatch=options.get("dispatch", EQUAL),
+        dispatch=wishes.dispatch,
         transitions=_transitions(wishes, profiles, rows),
         sources=_sources(wishes, profiles, rows, cluster.n_ranks),
         top_k=wishes.top_k or 1,
@@ -251,7 +251,14 @@ def _transitions(wishes: Wishes, profiles: Sequence[Profile], rows: IntArray) ->
 def _sources(
     wishes: Wishes, profiles: Sequence[Profile], rows: IntArray, n_ranks: int
 ) -> IntArray | None:
-    if wishes.traffic != HOME or any(profile.sources is None for profile in profiles):
+    if wishes.traffic != HOME:
+        return None
+    if any(profile.sources is None for profile in profiles):
+        if wishes.dispatch == ADAPTIVE:
+            raise UsageError(
+                "--dispatch adaptive beside --traffic home: where tokens live is not known; "
+                "expected per_token dumps of all ranks, or another dispatch"
+            )
         return None
     return np.stack([profile.sources(rows, n_ranks) for profile in profiles if profile.sources])
 
@@ -284,6 +291,7 @@ def _wishes(
     return Wishes(
         raw=recording.raw,
         traffic=options.get("traffic", default),
+        dispatch=options.get("dispatch", EQUAL),
         goal=options.get("goal", EXPECTED),
         links=options.get("links", SUM),
         overlap=options.get("overlap", False),

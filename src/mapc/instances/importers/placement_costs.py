@@ -25,6 +25,7 @@ from mapc.errors import UsageError
 from mapc.graph.operators import IntArray
 from mapc.models.placement.problem import (
     BUSIEST,
+    EQUAL,
     EXPECTED,
     NONE,
     SUM,
@@ -44,7 +45,7 @@ _FIELDS = ("token", "expert", "layer", "transfer")
 
 @dataclass(frozen=True)
 class Wishes:
-    """What was said about costs; see ``OPTIONS`` of `mapc.instances.importers.placement_building`.
+    """What was said about costs and traffic, as ``OPTIONS`` of ``placement_building`` explain it.
 
     Attributes
     ----------
@@ -54,6 +55,7 @@ class Wishes:
 
     raw: bool = False
     traffic: str = NONE
+    dispatch: str = EQUAL
     goal: str = EXPECTED
     links: str = SUM
     overlap: bool = False

@@ -6,24 +6,39 @@ from pathlib import Path
 
 import pytest
 
+from mapc import api
 from mapc.errors import InstanceError, UsageError
 from mapc.graph.formats import FORMATS
 from mapc.instances.importers import IMPORTERS, Importer
 from mapc.instances.importers.number_formats import chosen_formats, read_formats
+from mapc.instances.importers.placement_building import OPTIONS
 
 
 @pytest.mark.parametrize("importer", IMPORTERS.values(), ids=lambda i: i.name)
 def test_options_are_keywords_of_the_function(importer: Importer) -> None:
     parameters = inspect.signature(importer.function).parameters
     keywords = {n: p for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
-    assert [o.name for o in importer.options] == list(keywords)
+    shared = OPTIONS if importer.kind == "placement" else ()
+    assert [o.name for o in importer.options] == [*keywords, *(o.name for o in shared)]
+    assert ("building" in parameters) == bool(shared)
     for option in importer.options:
-        default = keywords[option.name].default
-        assert option.kind in (str, int, Path)
-        assert option.required == (default is inspect.Parameter.empty)
-        assert option.default in (None, default)  # what help says is what happens
+        assert option.kind in (str, int, float, bool, Path)
         assert option.help.endswith(".")
+        if option.name in keywords:
+            default = keywords[option.name].default
+            assert option.required == (default is inspect.Parameter.empty)
+            assert option.default in (None, default)  # what help says is what happens
     assert importer.summary
+
+
+def test_only_families_with_budgets_take_them(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text("1,2\n3,4\n")
+    assert {i.kind for i in IMPORTERS.values() if i.budgeted} == set(api.BUDGETED)
+    assert {i.kind for i in IMPORTERS.values() if not i.budgeted} == {"placement"}
+    assert IMPORTERS["counts"](path, ranks=2).n_experts == 2
+    with pytest.raises(UsageError, match="importer counts: placement problems have no budgets"):
+        IMPORTERS["counts"](path, ranks=2, budget=["size=4"])
 
 
 def test_options_are_checked_and_none_means_not_given(tmp_path: Path) -> None:
