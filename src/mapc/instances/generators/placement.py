@@ -74,9 +74,8 @@ def generate(
     if transitions is not None:
         # the same seed: profiles differ in loads, a model has its favourite successors
         pairs = np.stack(
-            [synthesise(c, eta=transitions, successors=min(8, experts), seed=seed,
-                        communities=1) for c in counts]
-        )  # fmt: skip
+            [synthesise(c, eta=transitions, successors=min(8, experts), seed=seed) for c in counts]
+        )
     return PlacementProblem(
         name=f"placement-{layers}x{experts}-{ranks}x{slots}-{seed}",
         counts=counts,

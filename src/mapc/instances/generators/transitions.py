@@ -51,7 +51,7 @@ def synthesise(
     kind : str
         ``"successors"`` or ``"communities"``.
     successors, communities : int
-        1 to E.
+        1 to E; only the one of the kind matters.
     tokens : int, optional
         Token pairs per pair of layers; by default as many as tokens in the earlier layer. Then
         rows sum to its counts exactly, and columns to those of the later layer where the two
@@ -116,9 +116,9 @@ def _check(
         raise UsageError(f"eta {eta}: expected 0 to 1")
     if kind not in (SUCCESSORS, COMMUNITIES):
         raise UsageError(f"kind {kind!r}: expected {SUCCESSORS} or {COMMUNITIES}")
-    for name, value in (("successors", successors), ("communities", communities)):
-        if not 1 <= value <= counts.shape[1]:
-            raise UsageError(f"{name} {value}: expected 1 to {counts.shape[1]}")
+    value = successors if kind == SUCCESSORS else communities
+    if not 1 <= value <= counts.shape[1]:
+        raise UsageError(f"{kind} {value}: expected 1 to {counts.shape[1]}")
     if tokens is not None and not 1 <= tokens < 2**53:
         raise UsageError(f"tokens {tokens}: expected 1 to 2**53 - 1")
 
