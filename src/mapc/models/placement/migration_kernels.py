@@ -104,8 +104,34 @@ def marginals(
 
 
 @kernel(
-    f"float64({_I2}, {_F3}, {_F1}, {_I2}, {_I1}, {_F2}, {_F2}, {_F1}, int64, {_B2}, {_B2}, {_B2},"
-    f" int64, {_F2}, {_F1}, {_I1})"
+    f"float64(int64, int64, int64, {_F3}, {_F1}, {_I1}, {_F2}, {_F2}, {_F1}, int64)",
+)
+def joint(
+    h: int,
+    e: int,
+    f: int,
+    item: FloatArray,
+    slowness: FloatArray,
+    copies: IntArray,
+    load: FloatArray,
+    power: FloatArray,
+    slope: FloatArray,
+    doublings: int,
+) -> float:
+    """What one replica less of e and one more of f change on rank h beyond the sum of both."""
+    change, r, s = 0.0, copies[e], copies[f]
+    for k in range(load.shape[1]):
+        more = slowness[h] * (item[e, r - 2, k] - item[e, r - 1, k])
+        less = slowness[h] * (item[f, s - 1, k] - item[f, s, k])
+        both = raised(load[h, k] + more - less, doublings) + power[h, k]
+        apart = raised(load[h, k] + more, doublings) + raised(load[h, k] - less, doublings)
+        change += slope[k] * (both - apart)
+    return change
+
+
+@kernel(
+    f"float64({_I2}, {_F3}, {_F1}, {_I2}, {_I1}, {_I2}, {_F2}, {_F2}, {_F1}, int64, {_B2}, {_B2},"
+    f" {_B2}, int64, {_F2}, {_F1}, {_I1})"
 )
 def best_replacement(
     table: IntArray,
@@ -113,6 +139,7 @@ def best_replacement(
     slowness: FloatArray,
     at: IntArray,
     copies: IntArray,
+    holders: IntArray,
     load: FloatArray,
     power: FloatArray,
     slope: FloatArray,
@@ -127,7 +154,7 @@ def best_replacement(
 ) -> float:
     """Fall of the smoothed objective by the best replacement of one slot; sets ``move``.
 
-    Ranks that hold both experts count as if they held one of them: exact for nearly all pairs.
+    Ranks that hold both experts are looked at only for what seems best without.
     """
     n_rows, best = load.shape[1], 0.0
     for g in range(table.shape[0]):
@@ -142,6 +169,14 @@ def best_replacement(
                 for k in range(n_rows):
                     more = slowness[g] * (item[f, copies[f], k] - item[e, copies[e] - 1, k])
                     change += slope[k] * (raised(load[g, k] + more, doublings) - power[g, k])
+                if change >= best:
+                    continue
+                for j in range(copies[e]):
+                    h = holders[e, j]
+                    if h != g and at[f, h] >= 0:
+                        change += joint(
+                            h, e, f, item, slowness, copies, load, power, slope, doublings
+                        )
                 if change < best:
                     best = change
                     move[0], move[1], move[2], move[3] = g, i, f, -1
@@ -259,14 +294,14 @@ def greedy(
                 now += lam[p] * norm[p] ** (1.0 / 2**doublings)
             value = objective(load, group, lam, top, hottest)
             if smooth - now <= LEAST * smooth and smooth < np.inf:
-                break  # rounding, or a rank that holds both experts: what was counted on is not so
+                break  # what was counted on was rounding
             smooth = now
             room = first + t * stride - new
             marginals(
                 work, item, slowness, copies, holders, load, power, slope, doublings, lose, gain
             )
             best = best_replacement(
-                work, item, slowness, at, copies, load, power, slope, doublings,
+                work, item, slowness, at, copies, holders, load, power, slope, doublings,
                 pinned, allowed, old, room, lose, gain, move,
             )  # fmt: skip
             best = best_swap(
@@ -696,3 +731,109 @@ def assign(cost: IntArray, column: IntArray) -> None:
             j = way[j]
     for c in range(n):
         column[row[c]] = c
+
+
+# -- a relaxation that bounds what a budget can do ------------------------------------------------
+
+
+@kernel(
+    f"float64({_F3}, {_F2}, {_F1}, float64, {_B2}, {_B2}, {_B2}, {_I1}, {_F2}, {_I1})",
+)
+def relax(
+    item: FloatArray,
+    price: FloatArray,
+    rent: FloatArray,
+    fee: float,
+    pinned: BoolArray,
+    allowed: BoolArray,
+    old: BoolArray,
+    used: IntArray,
+    load: FloatArray,
+    new: IntArray,
+) -> float:
+    """Place every expert by itself at least cost, with prices on load, slots and new pairs.
+
+    An expert with r replicas on the ranks R costs the sum over R of ``item[e, r - 1] @ price[h] +
+    rent[h]``, and ``fee`` for every new pair. For each r the cheapest R are the pinned ranks and
+    the r cheapest others. No r whose rents and fees alone cost more than what is found is tried.
+
+    Parameters
+    ----------
+    item : float64[E, most, K]
+    price : float64[H, K]
+        >= 0.
+    rent : float64[H]
+    fee : float
+        >= 0.
+    pinned, allowed, old : bool[E, H]
+    used : int64[H]
+        Output: experts on every rank.
+    load : float64[H, K]
+        Output: sums of their items.
+    new : int64[1]
+        Output: new pairs.
+
+    Returns
+    -------
+    float
+        The sum of the least costs; inf if an expert fits nowhere.
+    """
+    n_experts, n_ranks, n_rows = item.shape[0], len(rent), item.shape[2]
+    used[:] = 0
+    load[:] = 0.0
+    new[0] = 0
+    total = 0.0
+    cost, flat = np.empty(n_ranks), np.empty(n_ranks)
+    rest = np.empty(n_ranks + 2)
+    chosen, ranks = np.empty(n_ranks, dtype=np.int64), np.empty(n_ranks, dtype=np.int64)
+    for e in range(n_experts):
+        n, forced, always = 0, 0, 0.0
+        for h in range(n_ranks):
+            base = rent[h] + (0.0 if old[e, h] else fee)
+            if pinned[e, h]:
+                forced += 1
+                always += base
+                ranks[n_ranks - forced] = h
+            elif allowed[e, h]:
+                flat[n] = base
+                ranks[n] = h
+                n += 1
+        most = min(n + forced, item.shape[1])
+        ordered = np.sort(flat[:n])
+        # rest[r]: least sum of rents and fees with r or more replicas
+        sums = always
+        for r in range(forced, most + 1):
+            rest[r] = sums
+            if r - forced < n:
+                sums += ordered[r - forced]
+        for r in range(most - 1, forced - 1, -1):
+            rest[r] = min(rest[r], rest[r + 1])
+        best, copies = np.inf, 0
+        for r in range(max(forced, 1), most + 1):
+            if rest[r] >= best:
+                break
+            value = always
+            for t in range(n + forced):
+                h = ranks[t] if t < n else ranks[n_ranks - 1 - (t - n)]
+                work = 0.0
+                for k in range(n_rows):
+                    work += item[e, r - 1, k] * price[h, k]
+                if t < n:
+                    cost[t] = flat[t] + work
+                else:
+                    value += work
+            order = np.argsort(cost[:n])
+            for t in range(r - forced):
+                value += cost[order[t]]
+            if value < best:
+                best, copies = value, r
+                chosen[: r - forced] = order[: r - forced]
+        total += best
+        for t in range(copies):
+            h = ranks[chosen[t]] if t < copies - forced else ranks[n_ranks - 1 - (copies - 1 - t)]
+            used[h] += 1
+            if not old[e, h]:
+                new[0] += 1
+            for k in range(n_rows):
+                load[h, k] += item[e, copies - 1, k]
+    return total
