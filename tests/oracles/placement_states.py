@@ -1,11 +1,13 @@
 """Small placement problems without replicas, and their optimum by trying every plan."""
 
-from itertools import permutations, product
+from itertools import chain, combinations, product
 from typing import Any
 
 import numpy as np
+from hypothesis import reject
 from hypothesis import strategies as st
 
+from mapc.errors import InstanceError
 from mapc.graph.devices import DeviceGraph
 from mapc.models.placement.plan import PlacementPlan
 from mapc.models.placement.problem import (
@@ -74,15 +76,16 @@ def brute_force(problem: PlacementProblem) -> float | None:
 
 
 def every_plan(problem: PlacementProblem) -> Any:
-    """Yield every plan without replicas, rules aside."""
-    n, slots, live = problem.n_experts, problem.slots, problem.live
-    tables = {
-        tuple(tuple(sorted(order[i : i + slots])) for i in range(0, n, slots))
-        for order in permutations(range(n))
-    }
-    for chosen in product(sorted(tables), repeat=problem.n_layers):
-        table = np.full((problem.n_layers, problem.n_ranks, slots), -1, dtype=np.int64)
-        table[:, live] = np.array(chosen)
+    """Yield every plan, rules aside."""
+    each = list(combinations(range(problem.n_experts), problem.slots))
+    tables = [
+        ranks
+        for ranks in product(each, repeat=len(problem.live))
+        if len(set(chain.from_iterable(ranks))) == problem.n_experts
+    ]
+    for chosen in product(tables, repeat=problem.n_layers):
+        table = np.full((problem.n_layers, problem.n_ranks, problem.slots), -1, dtype=np.int64)
+        table[:, problem.live] = np.array(chosen)
         yield PlacementPlan(table)
 
 
@@ -127,7 +130,7 @@ def small_problems(
         sources, counts = by_source, by_source.sum(axis=2)
     gone = np.arange(ranks + dead) >= ranks
     limited = rules and draw(st.sampled_from([False, False, True]))
-    return PlacementProblem(
+    values: dict[str, Any] = dict(
         name="small",
         counts=counts,
         profiles=tuple(f"p{i}" for i in range(profiles)),
@@ -144,6 +147,10 @@ def small_problems(
         max_imbalance=1.3 if limited else None,
         **(_rules(draw, rng, layers, experts, ranks) if rules else {}),
     )
+    try:
+        return PlacementProblem(**values)
+    except InstanceError:  # rules that contradict each other are refused
+        reject()
 
 
 def _cluster(draw: Any, rng: np.random.Generator, ranks: int) -> DeviceGraph:

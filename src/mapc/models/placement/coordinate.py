@@ -34,13 +34,13 @@ from mapc.models.placement.states import permitted, within_budget
 PASSES = 30
 """Over all pairs of experts in one visit to a layer."""
 VISITS = 12
-"""Visits per layer until a start counts as settled, for searches without a clock too."""
+"""Visits to a layer until a start counts as settled."""
 RESTARTS = 3
 SHAKES = 6
 """Windows of layers shaken, per layer."""
 WINDOW = 3
-LARGE = 2.0**40
-"""Pairs of experts above which shaking is left out; a visit takes 0.3 us each."""
+PAIRS = 1.3e8
+"""Pairs of experts in all visits together, clock or not; one start at 58 x 256 takes 2e7."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +91,7 @@ class Descent:
         self.linked = problem.traffic == CHAIN and not problem.balance_only
         self.homed = problem.traffic == HOME and not problem.balance_only
         self.fixed = problem.layer_ticks * problem.n_layers
+        self.visits_left = int(PAIRS / (problem.n_profiles * problem.n_experts**2))
 
     # -- costs -----------------------------------------------------------------------------------
 
@@ -99,8 +100,12 @@ class Descent:
         shape = (self.problem.n_profiles, self.problem.n_layers)
         place = Place(np.ascontiguousarray(rank), np.zeros(shape), np.zeros(shape))
         for layer in range(self.problem.n_layers):
-            self._descend(place, layer, np.arange(rank.shape[1]), rounds=0)
+            self.price(place, layer)
         return place
+
+    def price(self, place: Place, layer: int) -> None:
+        """Renew what a layer costs, and the transfers into the next one."""
+        self._descend(place, layer, np.arange(self.problem.n_experts), rounds=0)
 
     def steps(self, place: Place) -> FloatArray:
         """float64[P, L]: ticks of every layer, its fixed part left out."""
@@ -141,6 +146,7 @@ class Descent:
 
     def visit(self, place: Place, layer: int, rng: np.random.Generator, assign: bool) -> bool:
         """Improve one layer; whether it changed."""
+        self.visits_left -= 1
         before, old = self.objective(place), place.rank[layer].copy()
         order = rng.permutation(self.problem.n_experts)
         other = place.copy() if assign else None
@@ -202,11 +208,11 @@ class Descent:
     def weight(self, layer: int) -> FloatArray:
         """float64[K, E]: tokens, or activations of a step."""
         problem, rows = self.problem, self.rows
-        tokens = problem.counts[rows.profile, layer].astype(np.float64)
+        tokens: FloatArray = problem.counts[rows.profile, layer].astype(np.float64)
         if not rows.activated.any():
             return tokens
         active = problem.activated()[rows.profile, layer]
-        return np.where(rows.activated[:, None], active, tokens)
+        return np.asarray(np.where(rows.activated[:, None], active, tokens))
 
     def limit(self, layer: int) -> FloatArray:
         """float64[K, H]: most ticks of a rank; infinite without a limit on loads."""
@@ -236,7 +242,7 @@ def run(problem: PlacementProblem, search: Search) -> None:
     descent = Descent(problem, modules[0], modules[1])
     best: Place | None = None
     for k, rank in enumerate(starts(descent, search)):
-        if search.done():
+        if search.done() or (k and descent.visits_left <= 0):
             return
         rng = np.random.default_rng([search.seed, k])
         place = settle(descent, descent.place(rank), range(problem.n_layers), rng, search)
@@ -304,7 +310,7 @@ def _shake(descent: Descent, best: Place, rng: np.random.Generator, search: Sear
     problem = descent.problem
     value, changed = descent.objective(best), False
     for _ in range(SHAKES * problem.n_layers):
-        if search.done():
+        if search.done() or descent.visits_left <= 0:
             break
         place = best.copy()
         start = int(rng.integers(max(1, problem.n_layers - WINDOW + 1)))
@@ -312,7 +318,7 @@ def _shake(descent: Descent, best: Place, rng: np.random.Generator, search: Sear
         for layer in layers:
             _swap_some(descent, place.rank[layer], layer, rng)
         for layer in layers:
-            descent._descend(place, layer, np.arange(problem.n_experts), rounds=0)
+            descent.price(place, layer)
         place = settle(descent, place, layers, rng, search)
         found = descent.objective(place)
         if found <= value:
