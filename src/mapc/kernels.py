@@ -36,7 +36,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 MODULES: tuple[str, ...] = (
     "mapc.random",
+    "mapc.models.placement.packing_kernels",
     "mapc.models.placement.balance_kernels",
+    "mapc.models.placement.cooling_kernels",
     "mapc.models.placement.annealing_kernels",
     "mapc.models.placement.migration_kernels",
     "mapc.models.placement.nodes_kernels",

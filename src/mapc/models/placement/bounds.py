@@ -74,13 +74,35 @@ def _rows(problem: PlacementProblem, work: Numbers, slow: Numbers) -> FloatArray
             return np.maximum(found, whole_mean_bound(work.sum(axis=1), slow))
         return _whole(problem, np.maximum(found, mean_bound(work.sum(axis=1), slow)))
     load = work.astype(np.float64)
-    found = np.maximum(
-        mean_bound(load.sum(axis=1), slow), slow.min() * share_bound(load, ranks, problem.n_slots)
-    )
     if problem.dispatch == EQUAL:
-        start = found / slow.min()
-        found = np.maximum(found, slow.min() * companion_bound(load, ranks, slots, start))
-    return _whole(problem, found)
+        return _whole(problem, row_bounds(load, slow.astype(np.float64), slots))
+    share = slow.min() * share_bound(load, ranks, problem.n_slots)
+    return _whole(problem, np.maximum(mean_bound(load.sum(axis=1), slow), share))
+
+
+def row_bounds(work: FloatArray, slow: FloatArray, slots: int) -> FloatArray:
+    """Return times that some rank needs at least where replicas share equally, not rounded.
+
+    Parameters
+    ----------
+    work : float64[n, E]
+    slow : float64[H]
+        Time per unit of work, > 0.
+    slots : int
+        C.
+
+    Returns
+    -------
+    float64[n]
+    """
+    ranks = len(slow)
+    found = mean_bound(work.sum(axis=1), slow)
+    if ranks * slots == work.shape[1]:
+        return np.maximum(found, hot_bound(work, slow, slots))
+    fastest = slow.min()
+    return np.asarray(
+        np.maximum(found, fastest * companion_bound(work, ranks, slots, found / fastest))
+    )
 
 
 def _whole(problem: PlacementProblem, bound: FloatArray) -> FloatArray:
