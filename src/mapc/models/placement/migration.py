@@ -16,10 +16,9 @@ from mapc.graph.operators import IntArray
 from mapc.kernels import load
 from mapc.models.base import Search
 from mapc.models.placement.layer_tables import LayerTables
-from mapc.models.placement.plan import PlacementPlan
 from mapc.models.placement.problem import CHAIN, HOME, WORST, FloatArray, PlacementProblem
 from mapc.models.placement.rows import plan_of, rows_of
-from mapc.models.placement.rules import feasible_tables, members, mended
+from mapc.models.placement.rules import feasible_tables, members, mended, propose
 
 KERNELS = "mapc.models.placement.migration_kernels"
 
@@ -58,7 +57,7 @@ def run(problem: PlacementProblem, search: Search) -> None:
     if kernels is None:
         return
     migration = Migration(problem, kernels, search)
-    search.propose(migration.plan(), "migrate")
+    propose(problem, search, migration.chosen(), "migrate")
     for doublings in NORMS:
         migration.draw(doublings)
         migration.settle()
@@ -164,7 +163,7 @@ class Migration:
             if caps is None:
                 return
             self.caps = caps
-            self.search.propose(self.plan(), "migrate")
+            propose(self.problem, self.search, self.chosen(), "migrate")
             if self.worst:
                 self._reweigh()
 
@@ -179,10 +178,9 @@ class Migration:
         for layer in self.layers:
             layer.weigh(lam / lam.sum())
 
-    def plan(self) -> PlacementPlan:
-        """Return the plan of the caps in force."""
-        tables = [t.best(int(c)) for t, c in zip(self.layers, self.caps, strict=True)]
-        return plan_of(self.problem, np.stack(tables))
+    def chosen(self) -> IntArray:
+        """int64[L, H, C]: the tables of the caps in force."""
+        return np.stack([t.best(int(c)) for t, c in zip(self.layers, self.caps, strict=True)])
 
     def total(self) -> float:
         """Work in ticks of the plan: of all profiles, or of the slowest one."""

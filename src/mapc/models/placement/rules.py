@@ -20,6 +20,7 @@ from mapc.kernels import load
 from mapc.models.base import Search
 from mapc.models.placement.problem import PlacementProblem
 from mapc.models.placement.rows import plan_of, rows_of
+from mapc.models.placement.verify import verify
 
 KERNELS = "mapc.models.placement.migration_kernels"
 
@@ -259,13 +260,12 @@ class _Flow:
                 f"{rules.where}: {self._rank(h)} may hold {may} experts and has {rules.slots} slots"
             )
         who, where = np.flatnonzero(experts).tolist(), np.flatnonzero(ranks).tolist()
-        places = _listed([self._rank(h) for h in where], "ranks")
-        free = int(self.room[where].sum())
-        if not len(where):
-            return f"{rules.where}: {_listed([f'expert {e}' for e in who], 'experts')} fit nowhere"
+        named = _listed([f"expert {e}" for e in who], "experts")
+        if not where:
+            return f"{rules.where}: {named} {'fits' if len(who) == 1 else 'fit'} nowhere"
+        places, free = _listed([self._rank(h) for h in where], "ranks"), int(self.room[where].sum())
         return (
-            f"{rules.where}: {_listed([f'expert {e}' for e in who], 'experts')} fit only on "
-            f"{places}, with {free} slots beside what is pinned"
+            f"{rules.where}: {named} fit only on {places}, with {free} slots beside what is pinned"
         )
 
     def _rank(self, h: int) -> str:
@@ -330,14 +330,22 @@ def run(problem: PlacementProblem, search: Search) -> None:
     if problem.current is None:
         preferred = _fresh(problem, search)
     rules, tables = feasible_tables(problem, preferred)
-    search.propose(plan_of(problem, tables), "stay")
+    propose(problem, search, tables, "stay")
     if problem.free or problem.max_moves is not None:
         return
     starts = [tables]
     if problem.current is not None:
         starts.append(mended(rules, _fresh(problem, search)))
     best = improve(problem, rules, starts, search.done)
-    search.propose(plan_of(problem, best), "stay")
+    propose(problem, search, best, "stay")
+
+
+def propose(problem: PlacementProblem, search: Search, tables: IntArray, source: str) -> bool:
+    """Propose tables int64[L, H, C] that obey all rules but, perhaps, the limit of load."""
+    plan = plan_of(problem, tables)
+    if problem.max_imbalance is not None and verify(problem, plan).violations:
+        return False  # not worth a remark: other tables will do
+    return search.propose(plan, source)
 
 
 def _fresh(problem: PlacementProblem, search: Search) -> IntArray:
