@@ -72,7 +72,7 @@ def random_problem(seed: int, **fixed: Any) -> PlacementProblem:
 
 
 @st.composite
-def problems(draw: st.DrawFn, **fixed: Any) -> PlacementProblem:
+def problems(draw: st.DrawFn, /, **fixed: Any) -> PlacementProblem:
     """Random problems as `random_problem` makes them; structure shrinks, numbers do not."""
     choice: dict[str, Any] = {
         "experts": st.integers(2, 5),
@@ -193,7 +193,8 @@ class _Draw:
         return np.ascontiguousarray(drawn.transpose(0, 1, 3, 2)).astype(np.int64)
 
     def ruled(self, problem: PlacementProblem) -> PlacementProblem:
-        rng, changes = self.rng, {}
+        rng = self.rng
+        changes: dict[str, Any] = {}
         rules = self.one("rules", False, False, True)
         if self.one("current", False, True):
             changes["current"] = random_plan(problem, int(rng.integers(2**31))).slots
