@@ -2,20 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import ModuleType
+
 import numpy as np
 
 from mapc.graph.operators import BoolArray, IntArray
-from mapc.kernels import load, stream
-from mapc.models.placement.problem import FloatArray
-from mapc.models.placement.rows import Rows
+from mapc.kernels import load
+from mapc.models.base import Search
+from mapc.models.placement.problem import ADAPTIVE, FloatArray, PlacementProblem
+from mapc.models.placement.rounds import Layer, improve
+from mapc.models.placement.rows import Rows, rows_of, tables_of
+from mapc.models.placement.rules import LayerRules, layer_rules
+from mapc.random import stream
 
 KERNELS = "mapc.models.placement.annealing_kernels"
+PACKING_KERNELS = "mapc.models.placement.packing_kernels"
 
-HEAT = np.array(
-    [[3, 3e-2, 1e-3], [4, 1e-2, 3e-4], [5, 3e-3, 1e-4], [6, 1e-3, 2e-5]], dtype=np.float64
-)
+HEAT = np.array([[6, 5e-4, 1e-5]], dtype=np.float64)
 """float64[stages, 3]: log2 of the norm's power, first and last temperature, where the largest load
-of a perfectly balanced layer is 1."""
+of a perfectly balanced layer is 1. One sharp norm throughout beat rising powers on real counts."""
+CHUNK = 50_000
+"""Moves between two looks at the clock."""
+
+
+def run(problem: PlacementProblem, search: Search) -> None:
+    """Anneal the layers of a problem where only work counts, from the plan there is.
+
+    Replicas are taken to share evenly, as they do unless dispatch is adaptive. Problems with a
+    budget of moves are left to ``migrate``.
+    """
+    if not problem.balance_only or problem.dispatch == ADAPTIVE or problem.max_moves is not None:
+        return
+    kernels = load(KERNELS, search.done)
+    tables = None if kernels is None else start_tables(problem, search)
+    if kernels is None or tables is None:
+        return
+    rows, rules = rows_of(problem), layer_rules(problem)
+    layers: list[Layer] = [
+        AnnealedLayer(kernels, rows, layer, rules[layer], table)
+        for layer, table in enumerate(tables)
+    ]
+    improve(problem, search, layers, "anneal")
 
 
 def anneal_layer(
@@ -31,6 +59,7 @@ def anneal_layer(
     steps: int = 100_000,
     heat: FloatArray = HEAT,
     seed: int = 0,
+    done: Callable[[], bool] | None = None,
 ) -> IntArray:
     """Anneal the table of one layer; the best one met by its true objective.
 
@@ -60,6 +89,8 @@ def anneal_layer(
         As `HEAT`.
     seed : int
         The same for every layer; each draws numbers of its own.
+    done : callable, optional
+        Whether to stop early.
 
     Returns
     -------
@@ -69,26 +100,46 @@ def anneal_layer(
     assert kernels is not None, "without a condition to give up, kernels load"
     problem, shape = rows.problem, (rows.problem.n_experts, table.shape[0])
     item, unit = scaled_items(rows, layer)
-    weight = unit if lam is None else unit * lam
-    weight = weight / weight.sum() if weight.sum() > 0 else np.ones_like(weight)
     if allowed is None:
         allowed = problem.allowed[layer][:, problem.live]
-    result = np.ascontiguousarray(table, dtype=np.int64).copy()
-    kernels.anneal(
-        result,
-        item,
-        rows.slowness,
-        np.ascontiguousarray(rows.profile),
-        np.ascontiguousarray(weight, dtype=np.float64),
-        np.zeros(table.shape, dtype=np.bool_) if locked is None else np.ascontiguousarray(locked),
-        np.ascontiguousarray(allowed),
-        np.ones(shape, dtype=np.bool_) if old is None else np.ascontiguousarray(old),
-        max_new,
-        max(steps // len(heat), 1),
-        heat,
-        stream(seed, layer),
-    )
-    return result
+    walk = np.ascontiguousarray(table, dtype=np.int64).copy()
+    best, random = walk.copy(), stream(seed, layer)
+    for some, part in cooled(heat, steps):
+        kernels.anneal(
+            walk,
+            best,
+            item,
+            rows.slowness,
+            np.ascontiguousarray(rows.profile),
+            weights(unit, lam),
+            np.zeros(table.shape, np.bool_) if locked is None else np.ascontiguousarray(locked),
+            np.ascontiguousarray(allowed),
+            np.ones(shape, dtype=np.bool_) if old is None else np.ascontiguousarray(old),
+            max_new,
+            some,
+            part,
+            random,
+        )
+        if done is not None and done():
+            break
+    return best
+
+
+def cooled(heat: FloatArray, steps: int) -> list[tuple[int, FloatArray]]:
+    """Cut an annealing schedule into parts of at most `CHUNK` moves: moves and heat of each."""
+    parts, each = [], max(steps // len(heat), 1)
+    for log_q, first, last in heat:
+        n = -(-each // CHUNK)
+        at = first * (last / first) ** (np.arange(n + 1) / n)
+        parts += [(-(-each // n), np.array([[log_q, at[i], at[i + 1]]])) for i in range(n)]
+    return parts
+
+
+def weights(unit: FloatArray, lam: FloatArray | None = None) -> FloatArray:
+    """float64[P] with sum 1: what a unit of each profile's scaled load counts for."""
+    weight = unit if lam is None else unit * lam
+    total = float(weight.sum())
+    return np.ascontiguousarray(weight / total if total > 0 else np.full(len(unit), 1 / len(unit)))
 
 
 def scaled_items(rows: Rows, layer: int) -> tuple[FloatArray, FloatArray]:
@@ -110,3 +161,67 @@ def scaled_items(rows: Rows, layer: int) -> tuple[FloatArray, FloatArray]:
     unit[unit == 0] = 1.0  # nothing costs anything
     scaled = item / unit[rows.profile][:, None, None]
     return np.ascontiguousarray(scaled.transpose(1, 2, 0)), unit
+
+
+class AnnealedLayer(Layer):
+    """A layer whose replicas share evenly."""
+
+    def __init__(
+        self, kernels: ModuleType, rows: Rows, layer: int, rules: LayerRules, table: IntArray
+    ) -> None:
+        self.kernels, self.rows, self.items = kernels, rows, rows.items(layer)
+        self.item, self.unit = scaled_items(rows, layer)
+        super().__init__(rows.problem, layer, rules, table)
+
+    def peaks(self, table: IntArray) -> FloatArray:
+        """float64[P]: ticks of the busiest rank."""
+        copies = np.bincount(table.ravel(), minlength=self.problem.n_experts)
+        work = self.items[:, table, copies[table] - 1].sum(axis=2) * self.rows.slowness
+        peaks = np.zeros(self.problem.n_profiles)
+        np.maximum.at(peaks, self.rows.profile, work.max(axis=1))
+        return peaks
+
+    def imbalance(self, table: IntArray) -> float:
+        """Return the largest load of any profile as a multiple of its mean."""
+        copies = np.bincount(table.ravel(), minlength=self.problem.n_experts)
+        each = self.problem.counts[:, self.layer] / copies
+        loads = each[:, table].sum(axis=2) * self.rows.slowness
+        return float((loads.max(axis=1) / loads.mean(axis=1)).max())
+
+    def walk(
+        self, table: IntArray, lam: FloatArray, steps: int, seed: int, done: Callable[[], bool]
+    ) -> IntArray:
+        """Anneal from a table."""
+        walk, best = table.copy(), table.copy()
+        random, profile = stream(seed, self.layer), np.ascontiguousarray(self.rows.profile)
+        for some, heat in cooled(HEAT, steps):
+            self.kernels.anneal(
+                walk, best, self.item, self.rows.slowness, profile, weights(self.unit, lam),
+                self.locked, self.allowed, self.old, -1, some, heat, random,
+            )  # fmt: skip
+            if done():
+                break
+        return best
+
+
+def start_tables(problem: PlacementProblem, search: Search) -> IntArray | None:
+    """int64[L, H, C]: where annealing starts; None where there is neither a plan nor freedom.
+
+    Several profiles start from replicas for their largest works, packed by their mean works, in
+    the layers where that is better than the plan there is.
+    """
+    plan = None if search.plan is None else tables_of(problem, search.plan)
+    if not problem.free or (plan is not None and problem.n_profiles == 1):
+        return plan
+    kernels = load(PACKING_KERNELS, search.done)
+    if kernels is None:
+        return plan
+    rows = rows_of(problem)
+    shape = (problem.n_layers, len(problem.live), problem.slots)
+    tables, copies = np.zeros(shape, dtype=np.int64), np.zeros(problem.n_experts, dtype=np.int64)
+    for layer in range(problem.n_layers):
+        items = rows.items(layer)
+        kernels.replicate(np.ascontiguousarray(items.max(axis=0)), problem.n_slots, copies)
+        mean = np.ascontiguousarray(items.mean(axis=0))
+        kernels.pack(copies, mean, rows.slowness, tables[layer])
+    return tables
