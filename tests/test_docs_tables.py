@@ -25,7 +25,11 @@ def section(page: str, heading: str) -> str:
 
 def rows(text: str) -> list[list[str]]:
     """The cells of all rows of tables that begin with a name of something."""
-    lines = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| ")]
+    lines = [
+        re.split(r"(?<!\\)\|", line.strip("|"))
+        for line in text.splitlines()
+        if line.startswith("| ")
+    ]
     return [[cell.strip() for cell in cells] for cells in lines if "`" in cells[0]]
 
 
@@ -36,10 +40,23 @@ def quoted(cell: str) -> list[str]:
 def test_importers_and_their_options_are_listed() -> None:
     text = section("instances.md", "## Importers")
     found = {quoted(row[0])[0]: quoted(row[2]) for row in rows(text) if len(row) == 3}
-    listed = {name: [option.flag for option in one.options] for name, one in IMPORTERS.items()}
+    listed = {
+        name: [option.flag for option in one.options]
+        for name, one in IMPORTERS.items()
+        if one.kind == "bits"
+    }
     assert found == listed
     explained = {flag.split()[0] for row in rows(text) for flag in quoted(row[0])}
     assert {flag for flags in listed.values() for flag in flags} <= explained
+
+
+def test_importers_of_expert_loads_and_their_options_are_listed() -> None:
+    cells = rows(section("instances.md", "### Expert loads"))
+    importers = {name: one for name, one in IMPORTERS.items() if one.kind == "placement"}
+    names = [quoted(row[0])[0] for row in cells]
+    assert [name for name in names if not name.startswith("--")] == list(importers)
+    explained = {flag.split()[0] for row in cells for flag in quoted(row[0])} - set(importers)
+    assert explained == {option.flag for one in importers.values() for option in one.options}
 
 
 def test_tie_rules_and_presets_are_listed() -> None:
@@ -53,7 +70,7 @@ def test_tie_rules_and_presets_are_listed() -> None:
 
 def test_options_of_generators_are_listed() -> None:
     cells = rows(section("instances.md", "## Generators"))
-    flags = [quoted(row[0])[0].split()[0] for row in cells]
+    flags = [flag.split()[0] for row in cells for flag in quoted(row[0])]
     assert set(flags) == {o.flag for generator in GENERATORS.values() for o in generator.options}
 
 

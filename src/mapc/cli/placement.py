@@ -20,22 +20,6 @@ COMPARED = {
     "moves": ("moves", ","),
 }
 """Columns of ``mapc compare``: header, fact, and how it is written."""
-_TOLD = (
-    "balancedness",
-    "worst_balancedness",
-    "min_layer_balancedness",
-    "balancedness_by_profile",
-    "cross_rank",
-    "cross_node",
-    "compute",
-    "transfers",
-    "fixed",
-    "worst_rank",
-    "moves",
-    "redundant",
-    "most_replicas",
-)
-"""Facts of a plan with rows of their own."""
 _MOST_PROFILES = 8
 
 
@@ -49,17 +33,11 @@ def result_rows(problem: PlacementProblem, result: Result) -> Rows:
     rows = describe.result_rows(result)
     if result.plan is None:
         return rows
-    own = {describe.label(key) for key in _TOLD}
+    unit = problem.cost.unit
     head = [row for row in rows if row[0] in ("status", "objective", "bound", "gap")]
-    tail = [row for row in rows if row not in head and row[0] not in own]
-    head = [
-        (name, f"{text} {problem.cost.unit}" if _is_time(name) else text) for name, text in head
-    ]
-    return [*head, *_plan_rows(problem, result.facts), *tail]
-
-
-def _is_time(name: str) -> bool:
-    return name == "objective"
+    head = [(name, f"{text} {unit}" if name == "objective" else text) for name, text in head]
+    tail = [row for row in rows if row[0] in ("method", "seconds", "note")]
+    return [*head, *_plan_rows(problem, result.facts), *_problem_rows(result.facts), *tail]
 
 
 def _plan_rows(problem: PlacementProblem, facts: Mapping[str, Any]) -> Rows:
@@ -72,13 +50,7 @@ def _plan_rows(problem: PlacementProblem, facts: Mapping[str, Any]) -> Rows:
     if facts["moves"] is not None:
         rows.append(("moves", _moves(problem, facts["moves"])))
     if facts["redundant"]:
-        rows.append(
-            (
-                "replicas",
-                f"{facts['redundant']:,} more slots than experts in a layer, at most "
-                f"{facts['most_replicas']} of one expert",
-            )
-        )
+        rows.append(("most replicas", f"{facts['most_replicas']} of one expert"))
     return [*rows, ("busiest rank", str(facts["worst_rank"]))]
 
 
@@ -121,6 +93,83 @@ def limit_words(problem: PlacementProblem, facts: Mapping[str, Any]) -> list[str
     return words
 
 
+# -- what a problem is -----------------------------------------------------------------------------
+
+
 def fact_rows(facts: Mapping[str, Any]) -> Rows:
     """Return labels and values of the figures of a problem."""
-    return describe.fact_rows(facts)
+    rows = [("kind", facts["kind"]), *_problem_rows(facts), *_detail_rows(facts)]
+    last = {key: facts[key] for key in ("sha256", "output") if key in facts}
+    return rows + describe.fact_rows(last)
+
+
+def _problem_rows(facts: Mapping[str, Any]) -> Rows:
+    rows = [
+        ("name", str(facts["name"])),
+        ("layers", f"{facts['layers']:,} of {facts['experts']:,} experts"),
+        ("ranks", _ranks(facts)),
+        ("profiles", _profiles(facts["tokens"])),
+        ("paid for", _paid_for(facts)),
+    ]
+    rules = _rules(facts)
+    return [*rows, ("rules", rules)] if rules else rows
+
+
+def _ranks(facts: Mapping[str, Any]) -> str:
+    text = f"{facts['ranks']:,}"
+    if facts["nodes"] > 1:
+        text += f" in {facts['nodes']:,} nodes"
+    if facts["dead_ranks"]:
+        text += f", {facts['dead_ranks']:,} of them dead"
+    text += f", {facts['slots']:,} slot{'' if facts['slots'] == 1 else 's'} each"
+    return text + (f", {facts['redundant']:,} for replicas" if facts["redundant"] else "")
+
+
+def _profiles(tokens: Mapping[str, int]) -> str:
+    listed = [f"{name}: {number:,} tokens" for name, number in tokens.items()]
+    if len(listed) > _MOST_PROFILES:
+        return f"{len(listed)}"
+    return "; ".join(listed)
+
+
+def _paid_for(facts: Mapping[str, Any]) -> str:
+    traffic = {"none": "work", "chain": "work and moves along the chain of experts"}
+    text = traffic.get(facts["traffic"], "work and moves from home and back")
+    text += f", in {facts['unit']}; {facts['dispatch']} dispatch"
+    return text + ("; the slowest profile counts" if facts["goal"] == "worst" else "")
+
+
+def _rules(facts: Mapping[str, Any]) -> str:
+    found = []
+    for key, text in (
+        ("pinned", "{:,} pinned"),
+        ("forbidden", "{:,} forbidden"),
+        ("max_moves", "at most {:,} moves"),
+        ("max_imbalance", "load at most {:.4g} times the mean"),
+    ):
+        value = facts[key]
+        if value is not None and (value or key == "max_moves"):
+            found.append(text.format(value))
+    return ", ".join(found)
+
+
+def _detail_rows(facts: Mapping[str, Any]) -> Rows:
+    """Return what ``show`` adds: the hottest expert, and what two layouts give."""
+    rows = []
+    hottest = facts.get("hottest_expert")
+    if hottest is not None:
+        rows.append(
+            (
+                "hottest expert",
+                f"{hottest['times_mean']:.4g} times the mean: {hottest['expert']} of layer "
+                f"{hottest['layer']}, {hottest['profile']}",
+            )
+        )
+    for key in ("contiguous", "in_force"):
+        layout = facts.get(key)
+        if layout is not None:
+            text = f"a step time of {layout['objective']:.6g}"
+            if "balancedness" in layout:
+                text += f", balancedness {layout['balancedness']:.4f}"
+            rows.append((describe.label(key), text))
+    return rows
