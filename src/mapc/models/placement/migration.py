@@ -16,9 +16,10 @@ from mapc.graph.operators import IntArray
 from mapc.kernels import load
 from mapc.models.base import Search
 from mapc.models.placement.layer_tables import LayerTables
-from mapc.models.placement.problem import CHAIN, HOME, WORST, FloatArray, PlacementProblem
-from mapc.models.placement.rows import plan_of, rows_of
-from mapc.models.placement.rules import feasible_tables, members, mended, propose
+from mapc.models.placement.problem import WORST, FloatArray, PlacementProblem
+from mapc.models.placement.relabelling import relabel
+from mapc.models.placement.rows import rows_of, tables_of
+from mapc.models.placement.rules import feasible_tables, mended, propose
 
 KERNELS = "mapc.models.placement.migration_kernels"
 
@@ -58,10 +59,10 @@ def run(problem: PlacementProblem, search: Search) -> None:
         return
     migration = Migration(problem, kernels, search)
     propose(problem, search, migration.chosen(), "migrate")
-    for doublings in NORMS:
-        migration.draw(doublings)
+    migration.offer_known()
+    for doublings, part in ((NORMS[0], 0.5), *((norm, 1.0) for norm in NORMS)):
+        migration.draw(doublings, part)
         migration.settle()
-    migration.offer_fresh()
     migration.polish()
     migration.settle()
     vain, turn = 0, 0
@@ -98,34 +99,20 @@ class Migration:
 
     # -- drawing curves ----------------------------------------------------------------------------
 
-    def draw(self, doublings: int) -> None:
-        """Descend from the placement in force while the cap rises, layer by layer."""
-        for layer, least, most in zip(self.layers, self.least, self.most, strict=True):
-            if self.search.done():
-                return
-            start, room = layer.best(int(least)), int(most - least)
-            near = min(room, LONGEST)
-            layer.descend(start, doublings, (int(least), 1, near + 1))
-            if room > near:
-                stride = max((room - near) // 8, 1)
-                caps = (int(least) + near + stride, stride, (room - near) // stride)
-                layer.descend(layer.best(int(least) + near), doublings, caps)
+    def offer_known(self) -> None:
+        """Offer the best plan so far and, where the budget is large, a fresh one.
 
-    def polish(self) -> None:
-        """Try the truly best single change after every point of every curve."""
-        for layer, most in zip(self.layers, self.most, strict=True):
-            for cap in range(1, int(min(most, LONGEST)) + 1):
-                if self.search.done():
-                    return
-                layer.single(cap)
-
-    def offer_fresh(self) -> None:
-        """Offer tables balanced from scratch, their ranks named so that little has to move."""
+        The fresh one is balanced as if there were no budget, mended to obey the other rules, and
+        its ranks are named so that little has to move.
+        """
         from mapc.models.placement.balance import balance_tables
 
         problem, rows = self.problem, self.rows
-        if (self.most < self.tables[0].size // 2).all():
-            return  # nearly everything would move
+        if self.search.plan is not None:
+            for layer, table in zip(self.layers, tables_of(problem, self.search.plan), strict=True):
+                layer.offer(table)
+        if self.budget - self.least.sum() < problem.n_layers * problem.n_slots // 2:
+            return
         fresh = balance_tables(
             rows.work.sum(axis=0),
             len(problem.live),
@@ -137,8 +124,36 @@ class Migration:
         fresh = relabel(problem, mended(self.rules, fresh), self.kernels)
         for layer, table in zip(self.layers, fresh, strict=True):
             layer.offer(table)
-            for doublings in NORMS[:2]:
-                layer.descend(table, doublings)
+        self.settle()
+
+    def draw(self, doublings: int, part: float = 1.0) -> None:
+        """Descend from the placement in force while the cap rises, layer by layer.
+
+        Parameters
+        ----------
+        doublings : int
+            log2 of the power of the norm.
+        part : float
+            How far to go, of what a layer may need at most.
+        """
+        for layer, least, most in zip(self.layers, self.least, self.most, strict=True):
+            if self.search.done():
+                return
+            start, room = layer.best(int(least)), int((most - least) * part)
+            near = min(room, LONGEST)
+            layer.descend(start, doublings, (int(least), 1, near + 1))
+            if room > near and part == 1:
+                stride = max((room - near) // 8, 1)
+                caps = (int(least) + near + stride, stride, (room - near) // stride)
+                layer.descend(layer.best(int(least) + near), doublings, caps)
+
+    def polish(self) -> None:
+        """Try the truly best single change after every point of every curve."""
+        for layer, most in zip(self.layers, self.most, strict=True):
+            for cap in range(1, int(min(most, LONGEST)) + 1):
+                if self.search.done():
+                    return
+                layer.single(cap)
 
     def anneal(self, heat: FloatArray, turn: int) -> None:
         """Anneal every layer at the part of the budget that it has, or near it."""
@@ -159,13 +174,28 @@ class Migration:
     def settle(self) -> None:
         """Spread the budget over the curves as they are now, and propose the plan."""
         for _ in range(REWEIGHTS if self.worst else 1):
-            caps = spread([layer.values(int(m)) for layer, m in self._curves()], self.budget)
+            caps = spread([layer.values(m) for layer, m in self._curves()], self.budget)
             if caps is None:
                 return
             self.caps = caps
-            propose(self.problem, self.search, self.chosen(), "migrate")
+            better = propose(self.problem, self.search, self.chosen(), "migrate")
+            if not (self.problem.balance_only or better):
+                self._try_less()
             if self.worst:
                 self._reweigh()
+
+    def _try_less(self) -> None:
+        """Propose plans that spend less: what balance gains, transfers may lose."""
+        whole = self.caps
+        for part in (2, 4, 8):
+            slack = (self.budget - int(self.least.sum())) // part
+            caps = spread(
+                [layer.values(m) for layer, m in self._curves()], int(self.least.sum()) + slack
+            )
+            if caps is not None:
+                self.caps = caps
+                propose(self.problem, self.search, self.chosen(), "migrate")
+        self.caps = whole
 
     def _curves(self) -> list[tuple[LayerTables, int]]:
         return [(layer, max(layer.entries)) for layer in self.layers]
@@ -226,94 +256,3 @@ def spread(curves: Sequence[FloatArray], budget: int) -> IntArray | None:
         caps[layer] = chosen[layer, left]
         left -= int(caps[layer])
     return caps
-
-
-# -- names of ranks ------------------------------------------------------------------------------
-
-
-def interchangeable(problem: PlacementProblem) -> IntArray:
-    """int64[L, H]: a class for every live rank and layer; to permute a class changes nothing.
-
-    Ranks of a class have the same speed, pins and forbidden pairs, and, where transfers cost
-    something, the same node, links and sources. For ``CHAIN`` traffic all layers have to be
-    permuted alike.
-    """
-    live = problem.live
-    apart = problem.cluster.speed[live][:, None] != problem.cluster.speed[live]
-    if not problem.balance_only or problem.dispatch != "equal":
-        apart |= problem.node[live][:, None] != problem.node[live]
-        apart |= ~_alike(problem.pair[np.ix_(live, live)])
-    apart = np.repeat(apart[None], problem.n_layers, axis=0)
-    sources = problem.sources
-    if sources is not None and problem.traffic == HOME and sources.shape[2] == problem.n_ranks:
-        for g, rank in enumerate(live):
-            apart[:, g] |= (sources[:, :, live] != sources[:, :, [rank]]).any(axis=(0, 3))
-    marks = np.zeros((problem.n_layers, problem.n_ranks), dtype=np.int64)
-    for triples in (problem.pinned, problem.forbidden):
-        layer, _, rank = triples.T
-        marks[layer, rank] = rank + 1  # a rank with rules of its own is a class of its own
-    apart |= marks[:, live][:, :, None] != marks[:, live][:, None, :]
-    return np.asarray((~apart).argmax(axis=2))
-
-
-def _alike(pair: FloatArray) -> np.ndarray:
-    """bool[H, H]: whether links stay the same when two ranks change names."""
-    n = len(pair)
-    alike = np.eye(n, dtype=np.bool_)
-    for g in range(n):
-        for h in range(g):
-            names = np.arange(n)
-            names[[g, h]] = h, g
-            same = bool((pair[np.ix_(names, names)] == pair).all())
-            alike[g, h] = alike[h, g] = same
-    return alike
-
-
-def relabel(
-    problem: PlacementProblem, tables: IntArray, kernels: ModuleType | None = None
-) -> IntArray:
-    """Rename interchangeable ranks so that as little as possible differs from what is in force.
-
-    One linear assignment for each class of ranks, layer by layer; for ``CHAIN`` traffic one for
-    all layers together. The objective stays what it is, and moves are the fewest that names allow.
-
-    Parameters
-    ----------
-    problem : PlacementProblem
-        With a placement in force.
-    tables : int64[L, H, C]
-    kernels : module, optional
-        `mapc.models.placement.migration_kernels`, loaded by default.
-
-    Returns
-    -------
-    int64[L, H, C]
-    """
-    kernels = kernels or load(KERNELS)
-    if problem.current is None or kernels is None:
-        return tables
-    current = problem.current[:, problem.live]
-    n_experts, n_ranks = problem.n_experts, tables.shape[1]
-    kept = np.empty((problem.n_layers, n_ranks, n_ranks), dtype=np.int64)
-    for layer, table in enumerate(tables):
-        now = members(table, n_experts, n_ranks).astype(np.int64)
-        kept[layer] = now.T @ members(current[layer], n_experts, n_ranks).astype(np.int64)
-    classes = interchangeable(problem)
-    together = problem.traffic == CHAIN and not problem.balance_only
-    if together:
-        kept[:] = kept.sum(axis=0)
-        classes = np.array([_common(classes)] * problem.n_layers)
-    result = np.empty_like(tables)
-    column = np.empty(n_ranks, dtype=np.int64)
-    far = problem.n_slots * problem.n_layers + 1  # nothing is worth leaving one's class
-    for layer in range(problem.n_layers):
-        if layer == 0 or not together:
-            same = classes[layer][:, None] == classes[layer]
-            kernels.assign(np.where(same, -kept[layer], far), column)
-        result[layer, column] = tables[layer]
-    return result
-
-
-def _common(classes: IntArray) -> IntArray:
-    """int64[H]: classes of ranks that share a class in every layer."""
-    return np.unique(classes.T, axis=0, return_inverse=True)[1].reshape(-1)
