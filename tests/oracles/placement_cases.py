@@ -30,7 +30,8 @@ from mapc.models.placement.problem import (
     PlacementProblem,
     StepTime,
 )
-from mapc.models.placement.verify import Replay, replay, verify
+from mapc.models.placement.replay import Replay
+from mapc.models.placement.verify import replay, verify
 
 # -- problems --------------------------------------------------------------------------------------
 

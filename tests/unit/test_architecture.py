@@ -133,7 +133,7 @@ def test_only_few_see_both_sides() -> None:
         assert inside or not (sees_family and sees_backend), name
 
 
-@pytest.mark.parametrize("family", ["memory", "allocation", "bits"])
+@pytest.mark.parametrize("family", ["memory", "allocation", "bits", "placement"])
 def test_a_verifier_shares_nothing_with_the_models(family: str) -> None:
     allowed = {
         f"mapc.models.{family}.problem",
@@ -144,8 +144,11 @@ def test_a_verifier_shares_nothing_with_the_models(family: str) -> None:
         "mapc.errors",
         "mapc.units",
     }
-    seen = {m for m in imports(f"mapc.models.{family}.verify") if within(m, "mapc")}
-    assert seen <= allowed
+    simulator = f"mapc.models.{family}.replay"
+    own = [m for m in (f"mapc.models.{family}.verify", simulator) if m in modules()]
+    assert {t for m in own for t in imports(m) if within(t, "mapc")} <= allowed | {simulator}
+    users = [m for m in modules() if simulator in imports(m)]
+    assert users == [m for m in own if m != simulator and simulator in own]
 
 
 def test_no_solver_is_imported_at_module_level() -> None:
@@ -154,6 +157,35 @@ def test_no_solver_is_imported_at_module_level() -> None:
         for name in modules()
         for target in imports(name, top_level_only=True)
         if within(target, *LAZY)
+    ]
+    assert found == []
+
+
+def kernel_modules() -> set[str]:
+    """Modules whose functions are compiled."""
+    return {
+        name
+        for name, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        and any(ast.unparse(one).startswith("kernel(") for one in node.decorator_list)
+    }
+
+
+def test_kernel_modules_are_all_known() -> None:
+    from mapc.kernels import MODULES
+
+    assert kernel_modules() == set(MODULES)
+
+
+def test_importing_compiles_nothing() -> None:
+    """Kernel modules are imported by each other, and inside functions; importing compiles them."""
+    kernels = kernel_modules()
+    found = [
+        f"{name} imports {target}"
+        for name in set(modules()) - kernels
+        for target in imports(name, top_level_only=True)
+        if target in kernels
     ]
     assert found == []
 
