@@ -62,7 +62,10 @@ def run(problem: PlacementProblem, search: Search) -> None:
     plan = plan_of(problem, np.argsort(rank, axis=1)[:, :, None])
     if within_budget(problem, plan):
         search.propose(plan, "assignment")
-    search.prove(_objective(problem, transfers) * problem.tick, "assignment")
+    bound = _objective(problem, transfers) * problem.tick
+    if search.objective is not None:  # the verifier's sums of quotients may be rounded down
+        bound = min(bound, search.objective)
+    search.prove(bound, "assignment")
 
 
 def _applies(problem: PlacementProblem) -> bool:
@@ -75,6 +78,10 @@ def _applies(problem: PlacementProblem) -> bool:
         cost.profiles != EXPECTED or cost.links == BUSIEST or cost.overlap
     ):
         return False
+    if problem.max_imbalance is not None:
+        loads = problem.counts / problem.counts.mean(axis=2, keepdims=True)
+        if loads.max() > problem.max_imbalance:  # wherever it sits, an expert is too much
+            return False
     if problem.traffic == HOME:
         return cost.links != BUSIEST
     equal = np.ptp(_links(problem), axis=1).max(initial=0.0) == 0
@@ -144,33 +151,49 @@ def _home(
     """Return the rank of every expert, int64[L, E], and a bound on transfers, float64[P, L]."""
     live, allowed = problem.live, permitted(problem)
     pair = problem.pair_ticks[:, live][:, :, live]
+    divisor = parts(problem)
+    unit = max(1, int(np.gcd.reduce(pair.astype(np.int64), axis=None)))
     rank = np.empty((problem.n_layers, problem.n_experts), dtype=np.int64)
     transfers = np.zeros((problem.n_profiles, problem.n_layers))
     for layer in range(problem.n_layers):
         if search.done():
             return None
-        price = np.einsum("pqe,pqg->peg", lives_on(problem, layer), pair)
+        # whole numbers: sums of whole tokens over the ranks that share them
+        lives = np.rint(lives_on(problem, layer) * divisor)
+        price = np.einsum("pqe,pqg->peg", lives, pair / unit)
         found = solver(_masked(price.sum(axis=0), allowed[layer]), False)
         if found is None:
             return None
         rank[layer] = found
         total = price[:, np.arange(len(found)), found].sum(axis=1)
-        transfers[:, layer] = _least(price, total)
+        exact = price.sum() < EXACT
+        transfers[:, layer] = [_rounded(each, unit, divisor, exact, len(total)) for each in total]
     return rank, transfers
 
 
-def _least(price: FloatArray, total: FloatArray) -> FloatArray:
-    """float64[P]: what the rounded transfers of no plan undercut, in sum over profiles.
+def parts(problem: PlacementProblem) -> int:
+    """Return what tokens have to be multiplied by to be whole on every rank they live on."""
+    if problem.sources is None:
+        return len(problem.live)
+    if problem.sources.shape[2] == problem.n_ranks:
+        return 1
+    ranks = np.bincount(problem.node[problem.live], minlength=problem.n_nodes)
+    return int(np.lcm.reduce(np.maximum(ranks, 1)))
 
-    Where all prices are whole, or there is one profile and no doubt about its rounding, that is
-    the rounded total. Otherwise rounding gains at most half a tick for each profile, and an
-    assignment may miss the optimum by the error of its sums.
+
+def _rounded(total: float, unit: int, divisor: int, exact: bool, n_profiles: int) -> float:
+    """Return whole ticks that the transfers of no plan undercut, in sum over profiles.
+
+    ``total * unit / divisor`` is the least sum of unrounded transfers. For one profile its
+    rounding is the least rounded one; several gain at most half a tick each. Sums that are not
+    exact are off by less than 1e-12 of them.
     """
-    whole = (price == np.rint(price)).all() and price.sum() < EXACT
-    halfway = np.abs(total - np.floor(total) - 0.5) < 1e-3
-    if whole or (len(total) == 1 and not halfway.any() and price.sum() < EXACT / 1024):
-        return np.rint(total)
-    return np.asarray(np.floor(total * (1 - 1e-12) - 0.5))
+    if not exact:
+        return float(np.floor(total * unit / divisor * (1 - 1e-12)))
+    ticks, rest = divmod(int(total) * unit, divisor)
+    if n_profiles > 1 and divisor > 1:
+        return ticks - 1.0 if 2 * rest < divisor else float(ticks)
+    return float(ticks if 2 * rest <= divisor else ticks + 1)
 
 
 def _masked(price: FloatArray, allowed: BoolArray) -> FloatArray:
