@@ -26,7 +26,7 @@ import numpy as np
 from mapc.graph.operators import IntArray
 from mapc.kernels import load, stream
 from mapc.models.base import Search
-from mapc.models.placement.bounds import row_bounds
+from mapc.models.placement.bounds import least_extra, mean_bound, row_bounds
 from mapc.models.placement.problem import EQUAL, FloatArray, PlacementProblem
 from mapc.models.placement.rows import plan_of, rows_of
 
@@ -36,7 +36,7 @@ QUICK, FINE = 1e-3, 1e-4
 STEPS = 20_000
 """Of one round of annealing; each run has twice as many as the one before."""
 ROUNDS = 20
-STAGES = ((QUICK, 0), (QUICK, ROUNDS), (0.0, 0), (FINE, 5 * ROUNDS))
+STAGES = ((QUICK, 0), (QUICK, ROUNDS), (0.0, 0), (FINE, 2 * ROUNDS))
 """Excess to reach and rounds of annealing to spend for one proposal after another."""
 MOVES = 100_000
 """Most moves of a descent; far fewer are needed."""
@@ -266,6 +266,9 @@ def _layers(problem: PlacementProblem) -> list[Layer]:
     item = [rows.items(layer)[chosen].sum(axis=0) for layer in range(problem.n_layers)]
     single = np.stack([one[:, 0] for one in item])
     bounds = row_bounds(single, rows.slowness, problem.slots)
+    if problem.n_profiles == 1 and rows.activated[chosen[0]]:
+        extra = 1 + least_extra(problem, 0) / problem.activated()[0].sum(axis=1)
+        bounds = np.maximum(bounds, mean_bound(single.sum(axis=1) * extra, rows.slowness))
     return [
         Layer(np.ascontiguousarray(one), rows.slowness, float(bound))
         for one, bound in zip(item, bounds, strict=True)
