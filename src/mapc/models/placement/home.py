@@ -14,7 +14,15 @@ import numpy as np
 from mapc.graph.operators import BoolArray, IntArray
 from mapc.models.base import Search
 from mapc.models.placement.balance import balance_layer
-from mapc.models.placement.node_search import Nodes, State, anneal_nodes, nodes_of, used_slots
+from mapc.models.placement.home_model import FORMULATIONS_HOME
+from mapc.models.placement.node_search import (
+    REPLACING,
+    Nodes,
+    State,
+    anneal_nodes,
+    nodes_of,
+    used_slots,
+)
 from mapc.models.placement.nodes import SPARE, fits
 from mapc.models.placement.plan import PlacementPlan
 from mapc.models.placement.problem import (
@@ -24,12 +32,14 @@ from mapc.models.placement.problem import (
     FloatArray,
     PlacementProblem,
 )
-from mapc.models.placement.propagation import held, propagate, residents
+from mapc.models.placement.propagation import held, merged_residents, propagate
 from mapc.models.placement.selection import best_copies, transport_cost, whole_worth
+
+__all__ = ["FORMULATIONS_HOME", "run"]
 
 SLACKS = (0.004, 0.02, 0.1)
 """Excess loads of nodes to try where no limit is given."""
-STEPS_PER_EXPERT, HOT, COLD = 150, 2e-5, 1e-7
+STEPS_PER_EXPERT, HOT, COLD = 300, 5e-5, 3e-7
 """Swaps tried per expert and layer to mend loads, at temperatures in parts of a layer's tokens."""
 _UNIT = 2.0**30
 """Worth is counted in whole parts of a layer's tokens."""
@@ -42,7 +52,7 @@ def run(problem: PlacementProblem, search: Search) -> None:
     if problem.n_slots == problem.n_experts:
         _offer(problem, transport(problem, search.done), search)
     nodes, lives = nodes_of(problem), merged_residents(problem)
-    slacks = SLACKS if problem.max_imbalance is None else ((problem.max_imbalance - 1) * 0.75,)
+    slacks = SLACKS if problem.max_imbalance is None else ((problem.max_imbalance - 1) * 0.85,)
     for slack in slacks:
         for part in SPARE:
             if search.done():
@@ -63,20 +73,6 @@ def suits(problem: PlacementProblem) -> bool:
     single = problem.n_slots == problem.n_experts
     by_source = problem.dispatch == ADAPTIVE and problem.sources is not None
     return single or problem.dispatch == LOCAL or by_source
-
-
-def merged_residents(problem: PlacementProblem) -> FloatArray:
-    """float64[L, G, E]: tokens by the rank they live on, of all profiles by what they count for.
-
-    Every layer sums to 1.
-    """
-    layers = []
-    for layer in range(problem.n_layers):
-        lives = sum(
-            factor * residents(problem, p, layer) for p, factor in enumerate(problem.factor)
-        )
-        layers.append(lives / np.sum(lives))
-    return np.stack(layers)
 
 
 def place(
@@ -114,7 +110,7 @@ def place(
     limit = nodes.capacity * (1 + slack)
     if (state.load <= limit).all():
         return on
-    replacing = 0.2 if problem.n_slots > problem.n_experts else 0.0
+    replacing = REPLACING if problem.n_slots > problem.n_experts else 0.0
     steps = STEPS_PER_EXPERT * problem.n_layers * problem.n_experts
     limits = np.tile(limit, (problem.n_layers, 1))
     anneal_nodes(
@@ -131,6 +127,18 @@ def _filled(on: BoolArray, worth: IntArray, used: IntArray) -> BoolArray:
         extra = others[np.argsort(-worth[others, n], kind="stable")]
         on[extra[: used[n] - on[:, n].sum()], n] = True
     return on
+
+
+def filled_plan(problem: PlacementProblem, on: BoolArray) -> PlacementPlan:
+    """Return the plan of nodes that hold what ``on``, bool[L, E, N], says, ranks by load."""
+    nodes, lives = nodes_of(problem), merged_residents(problem)
+    wanted = np.stack([lives[:, ranks].sum(axis=1) for ranks in nodes.ranks], axis=2)
+    worth = np.rint(wanted * _UNIT).astype(np.int64)
+    full = np.stack([_filled(o.copy(), w, nodes.slots) for o, w in zip(on, worth, strict=True)])
+    slots = pack(problem, nodes, lives, full, 0, lambda: False)
+    if problem.dispatch == ADAPTIVE and problem.sources is not None:
+        return PlacementPlan(slots, nearest_split(problem, slots))
+    return PlacementPlan(slots)
 
 
 def pack(

@@ -21,7 +21,7 @@ from mapc.models.placement.problem import FloatArray, PlacementProblem
 
 KERNELS = "mapc.models.placement.nodes_kernels"
 
-PENALTY = 2.0
+PENALTY = 0.3
 """Cost of a token too many on a node, in tokens that change node."""
 REPLACING = 0.05
 HOT, COLD = 1e-4, 3e-6

@@ -173,6 +173,20 @@ def residents(problem: PlacementProblem, profile: int, layer: int) -> FloatArray
     return found
 
 
+def merged_residents(problem: PlacementProblem) -> FloatArray:
+    """float64[L, G, E]: tokens by the rank they live on, of all profiles by what they count for.
+
+    Every layer sums to 1.
+    """
+    layers = []
+    for layer in range(problem.n_layers):
+        lives = sum(
+            factor * residents(problem, p, layer) for p, factor in enumerate(problem.factor)
+        )
+        layers.append(lives / np.sum(lives))
+    return np.stack(layers)
+
+
 def propagate(problem: PlacementProblem, plan: PlacementPlan) -> list[Flows]:
     """Return the flows of every profile of a problem with traffic, over all ranks.
 
