@@ -40,10 +40,13 @@ MODULES: tuple[str, ...] = (
     "mapc.models.placement.balance_kernels",
     "mapc.models.placement.cooling_kernels",
     "mapc.models.placement.annealing_kernels",
+    "mapc.models.placement.splitting_kernels",
+    "mapc.models.placement.flows_kernels",
     "mapc.models.placement.migration_kernels",
     "mapc.models.placement.nodes_kernels",
     "mapc.models.placement.assignment_kernels",
     "mapc.models.placement.coordinate_kernels",
+    "mapc.models.placement.pair_bounds_kernels",
 )
 """Every kernel module, in the order in which they are compiled."""
 

@@ -8,13 +8,12 @@ from types import ModuleType
 import numpy as np
 
 from mapc.graph.operators import BoolArray, IntArray
-from mapc.kernels import load
+from mapc.kernels import load, stream
 from mapc.models.base import Search
 from mapc.models.placement.problem import ADAPTIVE, FloatArray, PlacementProblem
 from mapc.models.placement.rounds import Layer, improve
 from mapc.models.placement.rows import Rows, rows_of, tables_of
 from mapc.models.placement.rules import LayerRules, layer_rules
-from mapc.random import stream
 
 KERNELS = "mapc.models.placement.annealing_kernels"
 PACKING_KERNELS = "mapc.models.placement.packing_kernels"
@@ -125,11 +124,11 @@ def anneal_layer(
     return best
 
 
-def cooled(heat: FloatArray, steps: int) -> list[tuple[int, FloatArray]]:
-    """Cut an annealing schedule into parts of at most `CHUNK` moves: moves and heat of each."""
+def cooled(heat: FloatArray, steps: int, most: int = CHUNK) -> list[tuple[int, FloatArray]]:
+    """Cut an annealing schedule into parts of at most so many moves: moves and heat of each."""
     parts, each = [], max(steps // len(heat), 1)
     for log_q, first, last in heat:
-        n = -(-each // CHUNK)
+        n = -(-each // most)
         at = first * (last / first) ** (np.arange(n + 1) / n)
         parts += [(-(-each // n), np.array([[log_q, at[i], at[i + 1]]])) for i in range(n)]
     return parts

@@ -90,22 +90,42 @@ class Layer(ABC):
 
 
 def improve(
-    problem: PlacementProblem, search: Search, layers: Sequence[Layer], source: str
+    problem: PlacementProblem,
+    search: Search,
+    layers: Sequence[Layer],
+    source: str,
+    *,
+    plan: Callable[[PlacementProblem, IntArray], PlacementPlan] = plan_of,
+    speed: float = 1.0,
 ) -> None:
     """Search all layers in rounds and propose what they come to, until nothing helps.
 
     Without a clock there are `COUNTED` rounds.
+
+    Parameters
+    ----------
+    problem : PlacementProblem
+    search : Search
+    layers : sequence of Layer
+    source : str
+        Name of the method.
+    plan : callable
+        Makes a plan of tables int64[L, H, C].
+    speed : float
+        Part of `STEPS` to try.
     """
     offer_plan(problem, search, layers)
     bounds = layer_bounds(problem)
     worst = problem.cost.profiles == WORST
     lam = np.ones(problem.n_profiles)
     chosen = choose(layers, worst)
-    search.propose(assemble(problem, layers, chosen), source)
+    search.propose(plan(problem, assemble(layers, chosen)), source)
     before, n = np.inf, 0
     while not search.done() and not (search.deterministic and n == COUNTED):
         size = layers[0].tables[0].size
-        steps = min(STEPS[min(n, len(STEPS) - 1)], EFFORT * size * (size + problem.n_experts))
+        steps = min(
+            int(STEPS[min(n, len(STEPS) - 1)] * speed), EFFORT * size * (size + problem.n_experts)
+        )
         for at, layer in enumerate(layers):
             cost, least = layer.costs[chosen[at]] @ lam, bounds[:, at] @ lam
             if cost > least * (1 + (CLOSE if n < COUNTED else 0.0)):
@@ -114,7 +134,7 @@ def improve(
             if search.done():
                 break
         chosen = choose(layers, worst)
-        search.propose(assemble(problem, layers, chosen), source)
+        search.propose(plan(problem, assemble(layers, chosen)), source)
         times = total(layers, chosen)
         chosen = [layer.forget(lam, i) for layer, i in zip(layers, chosen, strict=True)]
         if worst:
@@ -139,12 +159,9 @@ def total(layers: Sequence[Layer], chosen: Sequence[int]) -> FloatArray:
     return np.asarray(np.sum(costs, axis=0))
 
 
-def assemble(
-    problem: PlacementProblem, layers: Sequence[Layer], chosen: Sequence[int]
-) -> PlacementPlan:
-    """Return the plan of one table for each layer."""
-    tables = [layer.tables[i] for layer, i in zip(layers, chosen, strict=True)]
-    return plan_of(problem, np.stack(tables))
+def assemble(layers: Sequence[Layer], chosen: Sequence[int]) -> IntArray:
+    """int64[L, H, C]: one table for each layer."""
+    return np.stack([layer.tables[i] for layer, i in zip(layers, chosen, strict=True)])
 
 
 def reweighted(lam: FloatArray, times: FloatArray, floor: float) -> FloatArray:
