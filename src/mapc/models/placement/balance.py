@@ -26,7 +26,8 @@ import numpy as np
 from mapc.graph.operators import IntArray
 from mapc.kernels import load, stream
 from mapc.models.base import Search
-from mapc.models.placement.bounds import least_extra, mean_bound, row_bounds
+from mapc.models.placement.activation_bounds import least_extra
+from mapc.models.placement.bounds import mean_bound, row_bounds
 from mapc.models.placement.problem import EQUAL, FloatArray, PlacementProblem
 from mapc.models.placement.rows import plan_of, rows_of
 

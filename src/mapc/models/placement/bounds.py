@@ -8,10 +8,8 @@ that bounds stay bounds.
 Replicas share the tokens of their expert. Equal dispatch gives each of them w_e / r_e. Of the other
 rules only the sum is used: the shares of an expert add up to w_e.
 
-Activated experts make rows of the same kind. The chance f(w) of an expert to be activated in a step
-is concave in its tokens with f(0) = 0, so that f(x) + f(y) >= f(x + y): parts of w_e tokens are
-activated at least f(w_e) times in all, and each of r equal parts at least f(w_e) / r times. With
-f(w_e) for w_e all that follows holds, as long as no more than "at least" is used.
+Activated experts make rows of the same kind: what `activation_bounds.least_active` says of each is
+shared by its replicas, or more than shared, which makes loads larger only.
 """
 
 from __future__ import annotations
@@ -20,6 +18,7 @@ import numpy as np
 
 from mapc.graph.operators import BoolArray, IntArray
 from mapc.models.base import Search
+from mapc.models.placement.activation_bounds import least_active, least_extra
 from mapc.models.placement.joint_bounds import joint_extra
 from mapc.models.placement.problem import EQUAL, WORST, FloatArray, PlacementProblem
 
@@ -55,7 +54,7 @@ def layer_bounds(problem: PlacementProblem) -> FloatArray:
             found[p] = _rows(problem, problem.counts[p], slow)
         if problem.cost.expert:
             ticks = problem.expert_ticks[p, problem.live]
-            active = problem.activated()[p]
+            active = least_active(problem)[p]
             found[p] = np.maximum(found[p], _rows(problem, active, ticks))
             if problem.dispatch == EQUAL and problem.n_slots > problem.n_experts:
                 mean = mean_bound(active.sum(axis=1) + least_extra(problem, p), ticks)
@@ -298,23 +297,3 @@ def _may_hold(work: FloatArray, load: FloatArray, ranks: int, slots: int) -> Boo
         growing, now = growing[more], now[more]
         cold[growing] = now
     return held
-
-
-def least_extra(problem: PlacementProblem, profile: int) -> FloatArray:
-    """Return activations per step that replicas add at least under equal dispatch, float64[L].
-
-    Proof: k more replicas of an expert add ``D(k) = (k + 1) f(w / (k + 1)) - f(w)``, concave in k
-    with D(0) = 0, for ``x f(w / x)`` has second derivative ``w**2 f''(w / x) / x**3 <= 0``. So
-    D(k) is at least ``k / K`` times D(K), K the most one expert can have. All S - E of them cost
-    least where these slopes are smallest.
-    """
-    spare = problem.n_slots - problem.n_experts
-    most = min(len(problem.live), spare + 1) - 1
-    if most == 0:
-        return np.zeros(problem.n_layers)
-    single = problem.activated()[profile]
-    many = problem.activated(most + 1)[profile] * (most + 1)
-    slope = np.sort(np.maximum(many - single, 0.0) / most, axis=1)
-    whole, rest = divmod(spare, most)
-    extra = slope[:, :whole].sum(axis=1) * most
-    return np.asarray(extra + (slope[:, whole] * rest if rest else 0.0))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mapc.graph.operators import IntArray
+from mapc.models.placement.activation_bounds import least_active
 from mapc.models.placement.problem import WORST, FloatArray, PlacementProblem
 from mapc.models.placement.rows import Rows, rows_of
 
@@ -73,7 +74,7 @@ def _ticks(rows: Rows) -> FloatArray:
     found = np.empty((rows.n_rows, problem.n_layers, problem.n_experts))
     for k, (p, activated) in enumerate(zip(rows.profile, rows.activated, strict=True)):
         ticks = problem.expert_ticks if activated else problem.token_ticks
-        tokens = problem.activated()[p] if activated else problem.counts[p]
+        tokens = least_active(problem)[p] if activated else problem.counts[p]
         found[k] = tokens * ticks[p, live].min()
     return found
 
