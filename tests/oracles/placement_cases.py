@@ -292,6 +292,15 @@ def brute_force(problem: PlacementProblem, most: int = 40_000) -> Best | None:
         for what it cannot do: three layers of chain traffic under local dispatch (what happens in
         one depends on all before), and adaptive dispatch that pays for traffic or activations.
     """
+    if problem.dispatch == ADAPTIVE:
+        # a plan without a split shares equally, in fractions of tokens that no split can name
+        ways = (_enumerate(problem, most), _enumerate(problem.replace(dispatch=EQUAL), most))
+        found = [best for best in ways if best is not None]
+        return min(found, key=lambda best: best.objective, default=None)
+    return _enumerate(problem, most)
+
+
+def _enumerate(problem: PlacementProblem, most: int) -> Best | None:
     if problem.traffic == CHAIN and problem.dispatch == LOCAL and problem.n_layers > 2:
         raise ValueError("a chain of more than two layers under local dispatch")
     if problem.dispatch == ADAPTIVE and (problem.cost.expert or not problem.balance_only):
