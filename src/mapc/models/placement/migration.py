@@ -28,9 +28,10 @@ NORMS = (4, 6, 8)
 HEATS = tuple(
     np.array(stages, dtype=np.float64)
     for stages in (
-        [[4, 3e-3, 1e-4], [6, 1e-3, 2e-5]],
         [[5, 1e-3, 5e-5], [7, 3e-4, 5e-6]],
-        [[4, 1e-2, 3e-4], [5, 3e-3, 1e-4], [6, 1e-3, 2e-5]],
+        [[6, 1e-4, 3e-6]],
+        [[5, 1e-2, 1e-4]],
+        [[5, 3e-4, 1e-5]],
     )
 )
 """Annealing schedules that take turns, as `mapc.models.placement.annealing.HEAT`."""
@@ -157,7 +158,7 @@ class Migration:
 
     def anneal(self, heat: FloatArray, turn: int) -> None:
         """Anneal every layer at the part of the budget that it has, or near it."""
-        shift = (0, 1, -1, 2, -2, 3)[turn % 6]
+        shift = (0, 0, 1, 0, -1, 0, 2, -2)[turn % 8]
         for layer, cap, least, most in zip(
             self.layers, self.caps, self.least, self.most, strict=True
         ):
@@ -241,7 +242,7 @@ def spread(curves: Sequence[FloatArray], budget: int) -> IntArray | None:
     best = np.zeros(budget + 1)
     chosen = np.zeros((len(curves), budget + 1), dtype=np.int64)
     for layer, curve in enumerate(curves):
-        falls = np.flatnonzero(np.diff(curve, prepend=np.inf) < 0)
+        falls = np.flatnonzero(curve < np.concatenate(([np.inf], curve[:-1])))
         total = np.full(budget + 1, np.inf)
         for units in falls[falls <= budget]:
             value = best[: budget + 1 - units] + curve[units]

@@ -57,6 +57,9 @@ def run(problem: PlacementProblem, search: Search) -> None:
     kernels = load(KERNELS, search.done)
     if kernels is None:
         return
+    if problem.max_moves == 0 and search.objective is not None:
+        search.prove(search.objective, "migration-floor")  # there is no other plan
+        return
     bound = budget_bound(problem, kernels, search)
     if bound is not None:
         search.prove(bound * problem.tick, "migration-floor")
@@ -175,7 +178,8 @@ class _Dual:
         curve, best = np.full(most + 1, -np.inf), -np.inf
         prices = kept = (self._start(), np.zeros(self.rules.n_ranks), 0.02)
         ahead = (np.zeros(self.item.shape[2]), np.zeros(self.rules.n_ranks), 0.0)
-        target = known.values(int(average) + 1)[-1] / float((known.unit * known.lam).sum())
+        target = min(float(entry.peaks @ known.lam) for entry in known.entries.values())
+        target /= float((known.unit * known.lam).sum())
         pace, vain = 1.0, 0
         for _ in range(ITERATIONS):
             price, rent, fee = prices
