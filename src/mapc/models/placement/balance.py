@@ -28,7 +28,7 @@ from mapc.kernels import load, stream
 from mapc.models.base import Search
 from mapc.models.placement.activation_bounds import least_extra
 from mapc.models.placement.bounds import mean_bound, row_bounds
-from mapc.models.placement.problem import EQUAL, FloatArray, PlacementProblem
+from mapc.models.placement.problem import LOCAL, FloatArray, PlacementProblem
 from mapc.models.placement.rows import plan_of, rows_of
 
 SOURCE = "descent"
@@ -277,8 +277,10 @@ def _layers(problem: PlacementProblem) -> list[Layer]:
 
 
 def _offer(problem: PlacementProblem, tables: IntArray, search: Search) -> None:
-    """Propose tables, unless a limit on loads is known to be broken."""
-    if problem.max_imbalance is not None and problem.dispatch == EQUAL:
+    """Propose tables, unless they break a limit on loads."""
+    if problem.max_imbalance is not None:
+        if problem.dispatch == LOCAL and problem.n_slots > problem.n_experts:
+            return  # who is near decides about loads: for searches that look at that
         plan = plan_of(problem, tables)
         share = problem.counts / plan.replicas(problem.n_experts)
         layer = np.arange(problem.n_layers)[:, None, None]

@@ -152,6 +152,9 @@ def hot_bound(work: Numbers, slow: Numbers, slots: int) -> FloatArray:
     The smaller of both times, the second for the best m, is a bound, and the largest over j and t
     the best of them. j = t = 1 is the hottest expert with the coldest companions; j = E the mean.
 
+    And, for ranks of different speeds: the m slowest ranks hold m * C experts, no less than the
+    coldest, for every m.
+
     Holds for every dispatch rule, as long as every expert has one slot.
 
     Parameters
@@ -173,7 +176,11 @@ def hot_bound(work: Numbers, slow: Numbers, slots: int) -> FloatArray:
     rising = np.sort(work, axis=1)
     hot = np.hstack([zero, np.cumsum(rising[:, ::-1], axis=1)])
     cold = np.hstack([zero, np.cumsum(rising, axis=1)])
-    found = np.zeros(n_rows)
+    m = np.arange(1, len(slow) + 1)
+    slowest = np.cumsum(1.0 / np.sort(slow)[::-1])
+    found: FloatArray = (cold[:, m * slots] / slowest).max(axis=1)
+    if work.dtype.kind == slow.dtype.kind == "i":
+        found = _up(found, n_experts)
     for j in range(1, n_experts + 1):
         together = _ranks_of(hot[:, j], cold, j, slow, slots)
         t = np.arange(1, min(slots, j) + 1)
@@ -205,11 +212,16 @@ def _ranks_of(
     else:
         speed = np.cumsum(1.0 / np.sort(slow))[m - 1]
         least = total / speed
-        if work_is_whole:  # a sum of whole loads times whole ticks
-            least = np.ceil(least * (1 - (n_experts + 8) * EPSILON))
+        if work_is_whole:
+            least = _up(least, n_experts)
     times = np.full((n_rows, j), np.inf)
     times[:, m - 1] = least
     return np.asarray(np.minimum.accumulate(times[:, ::-1], axis=1)[:, ::-1])
+
+
+def _up(bound: FloatArray, n_experts: int) -> FloatArray:
+    """Round up what is a bound on whole loads times whole ticks, but for errors of floats."""
+    return np.asarray(np.ceil(bound * (1 - (n_experts + 8) * EPSILON)))
 
 
 def share_bound(work: FloatArray, ranks: int, total_slots: int) -> FloatArray:
