@@ -66,6 +66,9 @@ def run(problem: PlacementProblem, search: Search) -> None:
         migration.settle()
     migration.polish()
     migration.settle()
+    from mapc.models.placement import migration_bounds
+
+    migration_bounds.run(problem, search)
     vain, turn = 0, 0
     while vain < ROUNDS and not search.done() and not (search.deterministic and turn == ROUNDS):
         before = migration.total()

@@ -38,6 +38,8 @@ from mapc.models.placement.problem import EQUAL, WORST, FloatArray, PlacementPro
 from mapc.models.placement.rows import Rows, rows_of
 from mapc.models.placement.rules import feasible_tables
 
+SHARE = 0.2
+"""Part of the time left that may go into prices."""
 ITERATIONS = 150
 """Subgradient steps per layer."""
 PATIENCE, MOMENTUM, SCALE = 10, 0.7, 0.1
@@ -81,6 +83,7 @@ def budget_bound(
     anything = _floors(problem) @ lam if problem.n_profiles else np.zeros(problem.n_layers)
     least = [rule.new_pairs(table) for rule, table in zip(rules, tables, strict=True)]
     slack = problem.max_moves - sum(least)
+    reserve = 0.0 if search is None else search.remaining() * (1 - SHARE)
     curves = []
     for layer, (rule, table) in enumerate(zip(rules, tables, strict=True)):
         most = min(least[layer] + slack, table.size)
@@ -90,7 +93,8 @@ def budget_bound(
             known = LayerTables(kernels, rows, layer, rule, lam)
             known.offer(table)
             average = least[layer] + slack / problem.n_layers
-            curve = np.maximum(curve, lines(known, most, average, shrink))
+            late = search is not None and search.remaining() < reserve
+            curve = np.maximum(curve, lines(known, most, np.inf if late else average, shrink))
         curves.append(curve)
     caps = spread([np.minimum.accumulate(curve) for curve in curves], problem.max_moves)
     if caps is None:
@@ -132,7 +136,7 @@ def lines(known: LayerTables, most: int, average: float, shrink: FloatArray) -> 
         With a table of the fewest new pairs.
     most : int
     average : float
-        New pairs about which the bound should be good.
+        New pairs about which the bound should be good; where that is far, prices are not sought.
     shrink : float64[K]
         As `rounding` returns it.
     """

@@ -27,6 +27,9 @@ class Recorder:
     def done(self) -> bool:
         return False
 
+    def remaining(self) -> float:
+        return float("inf")
+
     def prove(self, bound: float, source: str) -> None:
         self.bounds.append(bound)
 
