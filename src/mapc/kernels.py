@@ -47,6 +47,7 @@ MODULES: tuple[str, ...] = (
     "mapc.models.placement.assignment_kernels",
     "mapc.models.placement.coordinate_kernels",
     "mapc.models.placement.pair_bounds_kernels",
+    "mapc.models.placement.chain_kernels",
 )
 """Every kernel module, in the order in which they are compiled."""
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapc.graph.operators import IntArray
+from mapc.kernels import load
 from mapc.models.base import Search
 from mapc.models.placement.problem import (
     BUSIEST,
@@ -36,6 +37,8 @@ from mapc.models.placement.states import States, states_of, within_budget
 MOST_STATES = 150_000
 MOST_WORK = 2e11
 """Multiplications over all pairs of layers; 16 experts on 2 ranks take 0.8e11 in 31 of them."""
+SPEED = 5e9
+"""Multiplications per second to count on; a core does two to four times as many."""
 BLOCK = 2_000_000
 """Pairs of states priced at a time."""
 ROUNDS = 30
@@ -71,6 +74,9 @@ def run(problem: PlacementProblem, search: Search) -> None:
     costs = _costs(problem)
     if costs is None or search.done():
         return
+    if work_of(costs) > SPEED * search.remaining():
+        search.note("chain: left out, it would take longer than there is time")
+        return
     if problem.cost.profiles == WORST and problem.n_profiles > 1:
         _slowest(costs, search)
         return
@@ -97,10 +103,8 @@ def work_of(costs: StateCosts) -> float:
         return 0.0
     pairs = sum(len(b.first) * len(a) for a, b in pairwise(states))
     columns = problem.n_experts * len(problem.live)
-    if problem.cost.links == BUSIEST:
-        columns *= 2 * problem.n_profiles
-    elif problem.cost.overlap:
-        columns *= problem.n_profiles
+    if problem.cost.links == BUSIEST or problem.cost.overlap:
+        columns *= 2 * problem.n_profiles  # one by one, not as a product of matrices
     return float(pairs) * columns
 
 
@@ -128,7 +132,6 @@ def _slowest(costs: StateCosts, search: Search) -> None:
     problem = costs.problem
     weights = np.full(problem.n_profiles, 1 / problem.n_profiles)
     fixed = problem.layer_ticks * problem.n_layers / costs.unit
-    mean = np.zeros_like(weights)
     rounds = max(1, min(ROUNDS, int(MOST_WORK / max(work_of(costs), 1))))
     for k in range(rounds):
         best = cheapest(costs, weights, search)
@@ -138,8 +141,7 @@ def _slowest(costs: StateCosts, search: Search) -> None:
         least = best.least + float(weights @ fixed)
         # weights are no whole numbers: give away more than the rounding of all sums
         search.prove(np.floor(least * (1 - 1e-10)) * costs.unit * problem.tick, "chain")
-        step = costs.of_path(best.path) + fixed
-        mean += (step / step.max() - mean) / (k + 1)
+        step = costs.steps(best.path) + fixed
         weights = weights * np.exp((step / step.max() - 1) * 20 / np.sqrt(k + 1))
         weights /= weights.sum()
 
@@ -211,7 +213,7 @@ def _step(
     kind: type,
     search: Search,
 ) -> tuple[FloatArray, IntArray] | None:
-    """Return the cheapest way to every state of a layer.
+    """Return the cheapest way to every state of a layer; None when the search is over.
 
     Parameters
     ----------
@@ -231,40 +233,79 @@ def _step(
         The state before, for the first state of each class.
     """
     states, before = costs.states[layer], costs.states[layer - 1]
-    open_ = np.flatnonzero(np.isfinite(value))  # infinity times zero would be no number
     work = costs.work(layer)[:, states.first]
-    # the value rides along as one more column of the product
-    extra = np.stack([np.ones(len(open_)), value[open_]], axis=1)
-    right: NDArray[np.floating] = np.append(before.columns[open_], extra, axis=1).astype(kind)
+    joined = costs.problem.cost.overlap or costs.problem.cost.links == BUSIEST
+    price = _joined if joined else _summed
     rows = max(1, BLOCK // len(before))
     least, chosen = np.empty(len(states.first)), np.empty(len(states.first), dtype=np.int64)
     for start in range(0, len(states.first), rows):
         if search.done():
             return None
         part = slice(start, start + rows)
-        at = states.first[part]
-        if costs.problem.cost.overlap or costs.problem.cost.links == BUSIEST:
-            price = _joined(costs, layer, weights, at, work[:, part])[:, open_] + value[open_]
-            rest: FloatArray = np.zeros(len(at))
-        else:
-            left = costs.price(layer, weights, at)
-            price = np.append(left, np.ones((len(left), 1)), axis=1).astype(kind) @ right.T
-            rest = _weighted(work[:, part], weights)
-        near = price.argmin(axis=1)
-        chosen[part] = open_[near]
-        least[part] = price[np.arange(len(at)), near] + rest
+        found = price(costs, layer, weights, states.first[part], work[:, part], value, kind, search)
+        if found is None:
+            return None
+        least[part], chosen[part] = found
     return least[states.member], chosen
 
 
+Ways = tuple[FloatArray, IntArray]
+
+
+def _summed(
+    costs: StateCosts,
+    layer: int,
+    weights: FloatArray,
+    at: IntArray,
+    work: FloatArray,
+    value: FloatArray,
+    kind: type,
+    search: Search,
+) -> Ways | None:
+    """Return the cheapest ways to states whose transfers add up: one product of matrices."""
+    open_ = np.flatnonzero(np.isfinite(value))  # infinity times zero would be no number
+    # values and what does not depend on the state before ride along as two more columns
+    extra = np.stack([np.ones(len(open_)), value[open_]], axis=1)
+    right: NDArray[np.floating] = np.append(
+        costs.states[layer - 1].columns[open_], extra, axis=1
+    ).astype(kind)
+    left = costs.price(layer, weights, at)
+    cost = np.append(left, np.ones((len(left), 1)), axis=1).astype(kind) @ right.T
+    near = cost.argmin(axis=1)
+    return cost[np.arange(len(at)), near] + _weighted(work, weights), open_[near]
+
+
 def _joined(
-    costs: StateCosts, layer: int, weights: FloatArray, at: IntArray, work: FloatArray
-) -> NDArray[np.float64]:
-    """float64[m, N]: weighted cost of a layer and its transfers, work included."""
-    total = np.zeros((len(at), len(costs.states[layer - 1])))
-    for p, weight in enumerate(weights):
-        moved, own = costs.transfers(layer, p, at), work[p][:, None]
-        total += weight * (np.maximum(moved, own) if costs.problem.cost.overlap else moved + own)
-    return total
+    costs: StateCosts,
+    layer: int,
+    weights: FloatArray,
+    at: IntArray,
+    work: FloatArray,
+    value: FloatArray,
+    kind: type,
+    search: Search,
+) -> Ways | None:
+    """Return the cheapest ways where the busiest rank or the longer of two things counts."""
+    kernels = load("mapc.models.placement.chain_kernels", search.done)
+    if kernels is None:
+        return None
+    problem, least, chosen = costs.problem, np.empty(len(at)), np.empty(len(at), dtype=np.int64)
+    order = np.argsort(value, kind="stable")[: np.isfinite(value).sum()]
+    wanted = [costs.wanted(layer, p, at) for p in range(problem.n_profiles)]
+    kernels.cheapest_before(
+        costs.states[layer - 1].rank,
+        order,
+        value,
+        np.stack(wanted),
+        costs.pair,
+        np.ascontiguousarray(work),
+        weights,
+        problem.cost.links == BUSIEST,
+        problem.cost.overlap,
+        least,
+        chosen,
+    )
+    return least, chosen
 
 
 def _walk(states: list[States], last: int, back: list[IntArray]) -> IntArray:

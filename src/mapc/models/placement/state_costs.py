@@ -60,15 +60,24 @@ class StateCosts:
     def pair(self) -> FloatArray:
         """float64[P, H, H]: units per token moved."""
         live = self.problem.live
-        return self.problem.pair_ticks[:, live][:, :, live] / self.unit
+        return np.ascontiguousarray(self.problem.pair_ticks[:, live][:, :, live]) / self.unit
 
     @cached_property
     def fixed(self) -> float:
         """Units of the layers without their experts: [P] times the number of layers."""
         return float(self.problem.layer_ticks.sum()) / self.unit * self.problem.n_layers
 
+    @cached_property
+    def _known(self) -> dict[int, FloatArray]:
+        return {}
+
     def work(self, layer: int) -> FloatArray:
         """float64[P, N]: units of the busiest rank; infinite above the load limit."""
+        if layer not in self._known:
+            self._known[layer] = self._work(layer)
+        return self._known[layer]
+
+    def _work(self, layer: int) -> FloatArray:
         problem, table = self.problem, self.states[layer].table
         tokens = problem.counts[:, layer][:, table].sum(axis=3)  # [P, N, H]
         found = self.token[:, None] * tokens
@@ -158,56 +167,36 @@ class StateCosts:
         left = (price[:, :, :-1] - last).reshape(len(here), -1)
         return np.asarray(np.append(left, last.sum(axis=1), axis=1))
 
-    def transfers(self, layer: int, profile: int, chosen: IntArray) -> FloatArray:
-        """float64[m, N]: units of the transfers into chosen states from all states before."""
-        if self.problem.cost.links != BUSIEST:
-            weights = np.zeros(self.problem.n_profiles)
-            weights[profile] = 1.0
-            price = self.price(layer, weights, chosen)
-            return np.asarray(price[:, :-1] @ self.states[layer - 1].columns.T + price[:, -1:])
-        here, before = self.states[layer].one_hot(chosen), self.states[layer - 1].one_hot()
-        moved, pair = self._transitions(profile, layer), self.pair[profile]
-        wanted = moved @ here  # [m, e1, h]
-        worst = np.zeros((len(here), len(before)))
-        for g in range(len(pair)):
-            leaving = (wanted @ pair[g]) @ before[:, :, g].T
-            coming = wanted[:, :, g] @ (before @ pair[:, g]).T
-            np.maximum(worst, leaving, out=worst)
-            np.maximum(worst, coming, out=worst)
-        return worst
+    def wanted(self, layer: int, profile: int, chosen: IntArray) -> FloatArray:
+        """float64[m, E, H]: tokens from experts of the layer before to ranks of chosen states."""
+        return self._transitions(profile, layer) @ self.states[layer].one_hot(chosen)
 
     def _transitions(self, profile: int, layer: int) -> FloatArray:
         """float64[E, E]: token pairs from the layer before."""
         assert self.problem.transitions is not None
         return np.asarray(self.problem.transitions[profile, layer - 1], dtype=np.float64)
 
-    # -- whole plans -----------------------------------------------------------------------------
+    # -- whole chains ----------------------------------------------------------------------------
 
-    def of_path(self, path: IntArray) -> FloatArray:
+    def steps(self, path: IntArray) -> FloatArray:
         """float64[P]: units of a state for each layer, without the fixed part of layers."""
-        problem = self.problem
-        states = [_alone(s, int(n)) for s, n in zip(self.states, path, strict=True)]
-        alone, total = StateCosts(problem, states), np.zeros(problem.n_profiles)
-        for layer in range(problem.n_layers):
-            moved = np.zeros_like(total)
-            if problem.traffic == HOME and not problem.balance_only:
-                moved = alone.home(layer)[0][:, 0]
-            elif layer and not problem.balance_only:
-                both = [
-                    alone.transfers(layer, p, np.zeros(1, dtype=np.int64))
-                    for p in range(len(total))
+        problem, total = self.problem, np.zeros(self.problem.n_profiles)
+        for layer, n in enumerate(path):
+            work, moved = self.work(layer)[:, n], np.zeros_like(total)
+            if problem.balance_only:
+                pass
+            elif problem.traffic == HOME:
+                moved = self.home(layer)[0][:, n]
+            elif layer:
+                before = self.states[layer - 1].one_hot(path[layer - 1 : layer])[0]
+                wanted = [
+                    self.wanted(layer, p, path[layer : layer + 1])[0] for p in range(len(total))
                 ]
-                moved = np.concatenate(both)[:, 0]
-            work = alone.work(layer)[:, 0]
+                ticks = before.T @ np.stack(wanted) * self.pair
+                both = np.maximum(ticks.sum(axis=2), ticks.sum(axis=1)).max(axis=1)
+                moved = both if problem.cost.links == BUSIEST else ticks.sum(axis=(1, 2))
             total += np.maximum(work, moved) if problem.cost.overlap else work + moved
         return total
-
-
-def _alone(states: States, n: int) -> States:
-    """Return one state without the others."""
-    one = slice(n, n + 1)
-    zero = np.zeros(1, dtype=np.int64)
-    return States(states.rank[one], zero, zero, states.relabel[one])
 
 
 def lives_on(problem: PlacementProblem, layer: int) -> FloatArray:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapc.graph.devices import DeviceGraph
+from mapc.kernels import load
 from mapc.models.placement import chain
 from mapc.models.placement.problem import BUSIEST, CHAIN, EXPECTED, PlacementProblem, StepTime
 from oracles.placement_states import Recorder, brute_force, small_problems
@@ -18,7 +20,7 @@ TRACE = DATA / "placement" / "mixtral_8x7b_humaneval_trace.npz"
 needs_trace = pytest.mark.skipif(not TRACE.exists(), reason="no Mixtral trace; set MAPC_DATA")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(problem=small_problems(profiles=EXPECTED))
 def test_the_chain_is_the_optimum_and_proves_it(problem: PlacementProblem) -> None:
     search = Recorder(problem)
@@ -87,6 +89,25 @@ def test_other_names_change_nothing(problem: PlacementProblem, seed: int) -> Non
     chain.run(other, two)
     assert one.objective == two.objective
     assert one.bound == two.bound
+
+
+def test_the_kernel_does_the_same_as_plain_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    counts, transitions = rng.integers(1, 9, (1, 3, 4)), rng.integers(0, 9, (1, 2, 4, 4))
+    problem = _problem(counts, transitions, [2], 2, BUSIEST)
+    kernels = load("mapc.models.placement.chain_kernels")
+    found = []
+    for plain in (False, True):
+        if plain:
+            function = kernels.cheapest_before
+            function = getattr(function, "py_func", function)
+            plainly = SimpleNamespace(cheapest_before=function)
+            monkeypatch.setattr(chain, "load", lambda name, done, found=plainly: found)
+        search = Recorder(problem)
+        chain.run(problem, search)
+        assert search.objective == search.bound
+        found.append(search.bound)
+    assert found[0] == found[1] == brute_force(problem)
 
 
 def test_layers_with_replicas_or_many_states_are_left_alone() -> None:
