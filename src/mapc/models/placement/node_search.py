@@ -23,6 +23,8 @@ KERNELS = "mapc.models.placement.nodes_kernels"
 
 PENALTY = 0.3
 """Cost of a token too many on a node, in tokens that change node."""
+MENDING = 8
+"""Further batches, with loads dearer, while one is above its limit."""
 REPLACING = 0.05
 HOT, COLD = 1e-4, 3e-6
 """Temperatures, in parts of a layer's tokens."""
@@ -174,18 +176,29 @@ def anneal_nodes(
     random = load_kernels("mapc.random", done)
     if kernels is None or random is None:
         return None
-    if state.on.shape[2] > 1:
-        stream = random.stream(seed, 0x4E)
-        levels = np.geomspace(hot, cold, batches + 1)
-        for level, after in itertools.pairwise(levels):
-            if done is not None and done():
-                break
-            kernels.anneal(
-                stream, state.pairs, state.pairs_t, state.mass, limit, state.slots, state.used,
-                state.on, state.copies, state.wanted, state.share, state.price, state.load,
-                PENALTY, replacing, level, after, max(steps // batches, 1),
-            )  # fmt: skip
-            state.renew()
+    if state.on.shape[2] < 2:
+        return state.renew()
+    stream = random.stream(seed, 0x4E)
+    levels = np.geomspace(hot, cold, batches + 1)
+    few = max(steps // batches, 1)
+
+    def go(penalty: float, first: float, last: float) -> None:
+        kernels.anneal(
+            stream, state.pairs, state.pairs_t, state.mass, limit, state.slots, state.used,
+            state.on, state.copies, state.wanted, state.share, state.price, state.load,
+            penalty, replacing, first, last, few,
+        )  # fmt: skip
+        state.renew()
+
+    for level, after in itertools.pairwise(levels):
+        if done is not None and done():
+            break
+        go(PENALTY, level, after)
+    # loads of later layers have moved with the last changes of earlier ones
+    for _ in range(MENDING):
+        if (state.load <= limit * (1 + 1e-4)).all() or (done is not None and done()):
+            break
+        go(10 * PENALTY, cold, cold)
     return state.renew()
 
 

@@ -44,7 +44,7 @@ QUICK, STEPS_PER_EXPERT = 70, 700
 """Moves tried per expert and layer, for a first plan and for a good one."""
 SPARE = (1.0, 0.75, 0.5, 0.25)
 """Parts of the spare slots to use across nodes; the others balance the ranks of a node."""
-SETTLING, SWEEPS = 20_000, 3
+SETTLING, SWEEPS = 10_000, 3
 """Swaps tried in a node and layer, and times that all layers are gone through."""
 
 
@@ -62,6 +62,8 @@ def run(problem: PlacementProblem, search: Search) -> None:
             if step is not None:
                 found[slack] = (step, part)
                 break  # more spare slots left to the ranks only help where loads do not fit
+        if found and problem.max_imbalance is not None:
+            break  # a tighter one only helps where loads do not fit
     for slack in sorted(found, key=lambda s: found[s])[:2]:
         _try(merged, slack, found[slack][1], STEPS_PER_EXPERT * work, search)
 
@@ -135,7 +137,7 @@ def _slacks(problem: PlacementProblem) -> tuple[float, ...]:
     """Leave a part of the excess that is allowed to the packing of ranks."""
     if problem.max_imbalance is None:
         return SLACKS
-    return ((problem.max_imbalance - 1) * 0.75,)
+    return ((problem.max_imbalance - 1) * 0.75, (problem.max_imbalance - 1) * 0.4)
 
 
 def _try(merged: Merged, slack: float, part: float, steps: int, search: Search) -> float | None:
