@@ -7,6 +7,7 @@ from functools import partial
 from mapc.models.base import Formulation
 from mapc.models.placement.balance_models import lower_balance
 from mapc.models.placement.chain_models import lower_chain
+from mapc.models.placement.home_model import FORMULATIONS_HOME
 from mapc.models.placement.moetuner_models import FORMULATIONS_MOETUNER
 
 FORMULATIONS: dict[str, Formulation] = {
@@ -21,6 +22,7 @@ FORMULATIONS: dict[str, Formulation] = {
         "no replicas: products alone, for comparison",
     ),
     "balance": Formulation("balance", lower_balance, "work alone, replicas chosen by their number"),
+    **FORMULATIONS_HOME,
     **FORMULATIONS_MOETUNER,
 }
 """In the order of listings."""

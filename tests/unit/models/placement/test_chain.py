@@ -1,6 +1,7 @@
 """Exact chains: equal to brute force, the same under other names, fast on the real trace."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -84,6 +85,32 @@ def test_other_names_change_nothing(problem: PlacementProblem, seed: int) -> Non
         for rule in [getattr(problem, name)]
     }
     other = problem.replace(counts=problem.counts[:, layer, new], transitions=transitions, **rules)
+    one, two = Recorder(problem), Recorder(other)
+    chain.run(problem, one)
+    chain.run(other, two)
+    assert one.objective == two.objective
+    assert one.bound == two.bound
+
+
+@settings(max_examples=15, deadline=None)
+@given(problem=small_problems(traffic=(CHAIN,), profiles=EXPECTED), seed=st.integers(0, 100))
+def test_other_numbers_of_ranks_change_nothing(problem: PlacementProblem, seed: int) -> None:
+    old = np.random.default_rng(seed).permutation(problem.n_ranks)
+    new = np.argsort(old)
+    cluster = problem.cluster
+    moved = replace(
+        cluster,
+        node=cluster.node[old],
+        speed=cluster.speed[old],
+        link_source=new[cluster.link_source],
+        link_target=new[cluster.link_target],
+    )
+    rules = {
+        name: np.column_stack([rule[:, :2], new[rule[:, 2]]])
+        for name in ("pinned", "forbidden")
+        for rule in [getattr(problem, name)]
+    }
+    other = problem.replace(cluster=moved, dead=problem.dead[old], **rules)
     one, two = Recorder(problem), Recorder(other)
     chain.run(problem, one)
     chain.run(other, two)
