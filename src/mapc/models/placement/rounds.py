@@ -19,6 +19,7 @@ from mapc.models.placement.plan import PlacementPlan
 from mapc.models.placement.problem import WORST, FloatArray, PlacementProblem
 from mapc.models.placement.rows import plan_of, tables_of
 from mapc.models.placement.rules import LayerRules
+from mapc.models.placement.verify import verify
 
 STEPS = (20_000, 60_000, 200_000, 600_000, 1_000_000)
 """Moves per layer and round; the last number again and again while there is time."""
@@ -119,7 +120,7 @@ def improve(
     worst = problem.cost.profiles == WORST
     lam = np.ones(problem.n_profiles)
     chosen = choose(layers, worst)
-    search.propose(plan(problem, assemble(layers, chosen)), source)
+    offer(problem, search, plan(problem, assemble(layers, chosen)), source)
     before, n = np.inf, 0
     while not search.done() and not (search.deterministic and n == COUNTED):
         size = layers[0].tables[0].size
@@ -134,7 +135,7 @@ def improve(
             if search.done():
                 break
         chosen = choose(layers, worst)
-        search.propose(plan(problem, assemble(layers, chosen)), source)
+        offer(problem, search, plan(problem, assemble(layers, chosen)), source)
         times = total(layers, chosen)
         chosen = [layer.forget(lam, i) for layer, i in zip(layers, chosen, strict=True)]
         if worst:
@@ -144,6 +145,12 @@ def improve(
         if n >= COUNTED and value >= before * (1 - 1e-9):
             break
         before = value
+
+
+def offer(problem: PlacementProblem, search: Search, plan: PlacementPlan, source: str) -> None:
+    """Propose a plan unless it breaks the load limit, as the tables a search starts from may."""
+    if problem.max_imbalance is None or not verify(problem, plan).violations:
+        search.propose(plan, source)
 
 
 def offer_plan(problem: PlacementProblem, search: Search, layers: Sequence[Layer]) -> None:

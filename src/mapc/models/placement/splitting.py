@@ -16,7 +16,7 @@ from mapc.models.placement.flows import KERNELS as FLOWS_KERNELS
 from mapc.models.placement.flows import best_split, by_source, rank_ticks
 from mapc.models.placement.plan import PlacementPlan
 from mapc.models.placement.problem import ADAPTIVE, CHAIN, FloatArray, PlacementProblem
-from mapc.models.placement.rounds import Layer, improve
+from mapc.models.placement.rounds import Layer, improve, offer
 from mapc.models.placement.rows import plan_of, rows_of
 from mapc.models.placement.rules import LayerRules, layer_rules
 
@@ -47,17 +47,17 @@ def run(problem: PlacementProblem, search: Search) -> None:
     assert flows is not None
     assert even is not None
     assert kernels is not None
-    search.propose(split_plan(problem, tables), "split")
+    offer(problem, search, split_plan(problem, tables), "split")
     if problem.max_moves is not None:
         return
     rules, seed = layer_rules(problem), search.seed
     rows, lam = rows_of(problem), np.ones(problem.n_profiles)
     layers: list[Layer] = []
     for layer, table in enumerate(tables):
+        layers.append(SplitLayer(kernels, flows, problem, layer, rules[layer], table))
         if not search.done():
             start = AnnealedLayer(even, rows, layer, rules[layer], table)
-            table = start.walk(table, lam, EVEN_STEPS, seed, search.done)
-        layers.append(SplitLayer(kernels, flows, problem, layer, rules[layer], table))
+            layers[layer].offer(start.walk(table, lam, EVEN_STEPS, seed, search.done))
     improve(problem, search, layers, "split", plan=split_plan, speed=SPEED)
 
 
