@@ -117,6 +117,20 @@ def test_the_default_methods_are_sound(problem: PlacementProblem, seed: int) -> 
     assert result.bound is not None or result.plan is None
 
 
+@pytest.mark.parametrize("seed", [70, 276, 328, 355, 374, 9494])
+def test_cases_that_once_failed(seed: int) -> None:
+    """Plans beyond a load limit were proposed, and shares in fractions of tokens overlooked."""
+    problem = random_problem(seed)
+    result = mapc.solve(problem, time_limit=None)
+    try:
+        best = brute_force(problem, MOST)
+    except ValueError:  # more than enumeration can do
+        assert result.plan is None or mapc.check(problem, result.plan) == []
+        assert not any("refused" in note for note in result.notes)
+        return
+    judge(problem, result, best)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_method_answers_problems_of_its_kind(name: str) -> None:
     """Without that the tests above would hold for a method that never says anything."""
