@@ -33,6 +33,7 @@ METHODS = (
         "coordinate", HEURISTIC, "coordinate:run", "layer after layer by assignments and swaps"
     ),
     _method("migrate", HEURISTIC, "migration:run", "best use of a budget of moves over all layers"),
+    _method("pairs", BOUND, "pair_bounds:run", "pairs of layers: partners on one rank or node"),
     _method("traffic", BOUND, "traffic_bounds:run", "bounds on transfers under a load limit"),
     _method(
         "moetuner", HEURISTIC, "moetuner:run", "MoETuner: balance ILP, then mapping ILP", False
