@@ -17,6 +17,7 @@ import numpy as np
 
 from mapc.graph.operators import BoolArray, IntArray
 from mapc.kernels import load as load_kernels
+from mapc.kernels import stream as random_stream
 from mapc.models.placement.problem import FloatArray, PlacementProblem
 
 KERNELS = "mapc.models.placement.nodes_kernels"
@@ -173,12 +174,11 @@ def anneal_nodes(
         Times that everything is renewed on the way.
     """
     kernels = load_kernels(KERNELS, done)
-    random = load_kernels("mapc.random", done)
-    if kernels is None or random is None:
+    if kernels is None:
         return None
     if state.on.shape[2] < 2:
         return state.renew()
-    stream = random.stream(seed, 0x4E)
+    stream = random_stream(seed, 0x4E)
     levels = np.geomspace(hot, cold, batches + 1)
     few = max(steps // batches, 1)
 

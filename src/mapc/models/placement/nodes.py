@@ -15,6 +15,7 @@ import numpy as np
 
 from mapc.graph.operators import BoolArray, IntArray
 from mapc.kernels import load as load_kernels
+from mapc.kernels import stream as random_stream
 from mapc.models.base import Search
 from mapc.models.placement.balance import balance_layer
 from mapc.models.placement.node_search import (
@@ -237,11 +238,11 @@ def settle(
     slots : int64[L, G, C]
     seed : int
     """
-    kernels, random = load_kernels(KERNELS, done), load_kernels("mapc.random", done)
-    if kernels is None or random is None or all(len(r) < 2 for r in merged.nodes.ranks):
+    kernels = load_kernels(KERNELS, done)
+    if kernels is None or all(len(r) < 2 for r in merged.nodes.ranks):
         return
     problem, slots = merged.problem, slots.copy()
-    stream = random.stream(seed, 0x5E)
+    stream = random_stream(seed, 0x5E)
     for _ in range(SWEEPS):
         share = np.zeros((problem.n_experts, problem.n_ranks))
         for layer in range(problem.n_layers):

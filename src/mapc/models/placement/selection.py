@@ -64,17 +64,27 @@ def transport_cost(problem: PlacementProblem, layer: int, profiles: Iterable[int
     return cost
 
 
-def whole_worth(cost: FloatArray) -> tuple[IntArray, float]:
-    """Turn costs into whole worths, at least 0, and the unit of these.
+def whole_worth(cost: FloatArray) -> tuple[IntArray, float, float]:
+    """Turn costs into whole worths, at least 0, for `best_copies` where every expert is once.
 
-    ``cost`` is at least ``most - unit * worth`` where most is the largest cost, and equal to it
-    where costs are whole and below 2**52.
+    Parameters
+    ----------
+    cost : float64[E, N]
+        At least 0.
+
+    Returns
+    -------
+    worth : int64[E, N]
+    unit, base : float
+        ``base - unit * worth`` is at most ``cost``, and equal to it where costs are whole and below
+        2**52.
     """
     most = float(cost.max())
-    unit = max(2.0 ** (np.ceil(np.log2(max(most, 1.0))) - 52), 1.0)
-    if not np.array_equal(cost, np.rint(cost)) and most < 2.0**40:
-        unit = 2.0**-12
-    return np.ceil((np.ceil(most) - cost) / unit).astype(np.int64), unit
+    unit = 1.0 if np.array_equal(cost, np.rint(cost)) else 2.0**-12
+    unit = max(unit, 2.0 ** (np.ceil(np.log2(max(most, 1.0))) - 52))
+    # units are powers of two: quotients are exact
+    worth = int(np.ceil(most / unit)) - np.floor(cost / unit).astype(np.int64)
+    return worth, unit, float(np.ceil(most / unit)) * unit
 
 
 def _greedy(worth: IntArray, slots: IntArray) -> BoolArray:

@@ -233,11 +233,11 @@ def least_transport(problem: PlacementProblem, layer: int, search: Search) -> fl
     if search.done():
         return 0.0
     cost = transport_cost(problem, layer, range(problem.n_profiles))
-    worth, unit = whole_worth(cost)
+    worth, unit, base = whole_worth(cost)
     on = best_copies(worth, np.full(len(problem.live), problem.slots), search.done)
     if on is None:
         return 0.0
-    total = problem.n_experts * float(np.ceil(cost.max())) - unit * float((worth * on).sum())
+    total = problem.n_experts * base - unit * float((worth * on).sum())
     whole = np.array_equal(cost, np.rint(cost))
     return float(np.floor(max(total, 0.0) * (1.0 if whole else SAFE)))
 
