@@ -35,7 +35,7 @@ HEATS = tuple(
     )
 )
 """Annealing schedules that take turns, as `mapc.models.placement.annealing.HEAT`."""
-STEPS = 20_000
+STEPS = 50_000
 """Steps of annealing per layer and round."""
 ROUNDS = 4
 """Rounds of annealing without a clock, and those in vain after which it ends with one."""
@@ -61,10 +61,11 @@ def run(problem: PlacementProblem, search: Search) -> None:
     migration = Migration(problem, kernels, search)
     propose(problem, search, migration.chosen(), "migrate")
     migration.offer_known()
-    for doublings, part in ((NORMS[0], 0.5), *((norm, 1.0) for norm in NORMS)):
-        migration.draw(doublings, part)
+    for doublings in NORMS:
+        migration.draw(doublings, 0.5)
         migration.settle()
     migration.polish()
+    migration.draw(NORMS[0], 1.0)
     migration.settle()
     from mapc.models.placement import migration_bounds
 
@@ -138,11 +139,16 @@ class Migration:
         doublings : int
             log2 of the power of the norm.
         part : float
-            How far to go, of what a layer may need at most.
+            How far to go, of what a layer may need at most; the whole way only in layers that get
+            nearly all that the half of it goes to.
         """
-        for layer, least, most in zip(self.layers, self.least, self.most, strict=True):
+        for layer, least, most, cap in zip(
+            self.layers, self.least, self.most, self.caps, strict=True
+        ):
             if self.search.done():
                 return
+            if part == 1 and cap - least < 0.4 * (most - least):
+                continue
             start, room = layer.best(int(least)), int((most - least) * part)
             near = min(room, LONGEST)
             layer.descend(start, doublings, (int(least), 1, near + 1))
@@ -152,9 +158,9 @@ class Migration:
                 layer.descend(layer.best(int(least) + near), doublings, caps)
 
     def polish(self) -> None:
-        """Try the truly best single change after every point of every curve."""
-        for layer, most in zip(self.layers, self.most, strict=True):
-            for cap in range(1, int(min(most, LONGEST)) + 1):
+        """Try the truly best single change after every point of the curves that is of use."""
+        for layer, now in zip(self.layers, self.caps, strict=True):
+            for cap in range(1, int(min(now + 3, LONGEST)) + 1):
                 if self.search.done():
                     return
                 layer.single(cap)

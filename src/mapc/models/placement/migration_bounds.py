@@ -38,7 +38,7 @@ from mapc.models.placement.problem import EQUAL, WORST, FloatArray, PlacementPro
 from mapc.models.placement.rows import Rows, rows_of
 from mapc.models.placement.rules import feasible_tables
 
-SHARE = 0.2
+SHARE = 0.3
 """Part of the time left that may go into prices."""
 ITERATIONS = 150
 """Subgradient steps per layer."""

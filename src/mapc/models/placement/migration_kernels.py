@@ -466,6 +466,25 @@ def swap(
     return n
 
 
+@kernel(f"float64(int64, {_I1}, {_F2}, {_F2}, {_F2}, {_F1}, int64)")
+def rise(
+    n: int,
+    touched: IntArray,
+    load: FloatArray,
+    fresh: FloatArray,
+    power: FloatArray,
+    slope: FloatArray,
+    doublings: int,
+) -> float:
+    """Rise of the smoothed objective by the new loads of n ranks; fills ``fresh``, their powers."""
+    total = 0.0
+    for t in range(n):
+        for k in range(load.shape[1]):
+            fresh[t, k] = raised(load[touched[t], k], doublings)
+            total += slope[k] * (fresh[t, k] - power[touched[t], k])
+    return total
+
+
 @kernel(f"void({_I2}, {_I2}, {_I1}, {_I2}, {_I2}, int64)")
 def undo(
     table: IntArray, at: IntArray, copies: IntArray, holders: IntArray, log: IntArray, n: int
@@ -625,7 +644,7 @@ def anneal(
                 slopes(power, group, lam, doublings, norm, slope)
                 objective(load, group, lam, top, hottest)
                 temperature = heat[stage, 1] * ratio ** (step / steps)
-            n, written, more = 0, 0, 0
+            n, written, more, worse = 0, 0, 0, 0.0
             while written <= REVERTS:
                 if written == 0:
                     found = propose(
@@ -658,13 +677,12 @@ def anneal(
                         seen, touched, saved, n, g, i, h, j,
                     )  # fmt: skip
                 written += 1
+                worse = rise(n, touched, load, fresh, power, slope, doublings)
+                if worse > 0.0:
+                    break  # to give back what was gained before will hardly help
             if written == 0:
                 continue
-            worse = 0.0
             for t in range(n):
-                for k in range(n_rows):
-                    fresh[t, k] = raised(load[touched[t], k], doublings)
-                    worse += slope[k] * (fresh[t, k] - power[touched[t], k])
                 seen[touched[t]] = -1
             fits = new + more <= max(cap, new)
             if fits and (worse <= 0.0 or worse <= -temperature * math.log(1.0 - uniform(random))):
@@ -786,6 +804,7 @@ def relax(
     cost, flat = np.empty(n_ranks), np.empty(n_ranks)
     rest = np.empty(n_ranks + 2)
     chosen, ranks = np.empty(n_ranks, dtype=np.int64), np.empty(n_ranks, dtype=np.int64)
+    order = np.empty(n_ranks, dtype=np.int64)
     for e in range(n_experts):
         n, forced, always = 0, 0, 0.0
         for h in range(n_ranks):
@@ -812,22 +831,29 @@ def relax(
         for r in range(max(forced, 1), most + 1):
             if rest[r] >= best:
                 break
-            value = always
+            value, kept = always, 0
             for t in range(n + forced):
                 h = ranks[t] if t < n else ranks[n_ranks - 1 - (t - n)]
                 work = 0.0
                 for k in range(n_rows):
                     work += item[e, r - 1, k] * price[h, k]
-                if t < n:
-                    cost[t] = flat[t] + work
-                else:
+                if t >= n:
                     value += work
-            order = np.argsort(cost[:n])
-            for t in range(r - forced):
-                value += cost[order[t]]
+                    continue
+                work += flat[t]
+                if kept == r - forced and (kept == 0 or work >= cost[kept - 1]):
+                    continue
+                kept = min(kept + 1, r - forced)
+                j = kept - 1  # the cheapest so far, in order
+                while j > 0 and cost[j - 1] > work:
+                    cost[j], order[j] = cost[j - 1], order[j - 1]
+                    j -= 1
+                cost[j], order[j] = work, t
+            for t in range(kept):
+                value += cost[t]
             if value < best:
                 best, copies = value, r
-                chosen[: r - forced] = order[: r - forced]
+                chosen[:kept] = order[:kept]
         total += best
         for t in range(copies):
             h = ranks[chosen[t]] if t < copies - forced else ranks[n_ranks - 1 - (copies - 1 - t)]
