@@ -83,14 +83,20 @@ lint: $(DEV_STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# the last two read files that are not part of the repository
+# all but the first read files that are not part of the repository
 DATA := $(or $(MAPC_DATA),../shared/data)
+EXPERTS := $(DATA)/placement/deepseek_v3_expert_counts.npz
 
 bench: $(DEV_STAMP)
 	$(BIN)/python benchmarks/program_build.py
 	@[ -d $(DATA)/memory ] || { echo "make: no $(DATA)/memory; MAPC_DATA names the data" >&2; exit 1; }
 	$(BIN)/python benchmarks/allocation.py $(DATA)/memory/*.1048576.csv --capacity 1MiB
 	$(BIN)/python benchmarks/memory_cosma.py $(DATA)/memory/graphs/tv_densenet121.json
+	@[ -f $(EXPERTS) ] || { echo "make: no $(EXPERTS); MAPC_DATA names the data" >&2; exit 1; }
+	$(BIN)/python benchmarks/placement.py --counts $(EXPERTS)
+	$(BIN)/python benchmarks/placement_chain.py --trace $(DATA)/placement/mixtral_8x7b_humaneval_trace.npz --seconds 20
+	$(BIN)/python benchmarks/placement_migration.py $(EXPERTS)
+	$(BIN)/python benchmarks/placement_topology.py $(EXPERTS)
 
 clean:
 	rm -rf $(VENV) out build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
