@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import numpy as np
@@ -21,6 +21,9 @@ PACKING_KERNELS = "mapc.models.placement.packing_kernels"
 HEAT = np.array([[6, 5e-4, 1e-5]], dtype=np.float64)
 """float64[stages, 3]: log2 of the norm's power, first and last temperature, where the largest load
 of a perfectly balanced layer is 1. One sharp norm throughout beat rising powers on real counts."""
+WARM = np.array([[3, 0.3, 3e-3], [6, 3e-3, 1e-5]], dtype=np.float64)
+"""The same for tables of fewer than `SMALL` slots, where one move changes much."""
+SMALL = 64
 CHUNK = 50_000
 """Moves between two looks at the clock."""
 
@@ -124,14 +127,14 @@ def anneal_layer(
     return best
 
 
-def cooled(heat: FloatArray, steps: int, most: int = CHUNK) -> list[tuple[int, FloatArray]]:
+def cooled(heat: FloatArray, steps: int, most: int = CHUNK) -> Iterator[tuple[int, FloatArray]]:
     """Cut an annealing schedule into parts of at most so many moves: moves and heat of each."""
-    parts, each = [], max(steps // len(heat), 1)
+    each = max(steps // len(heat), 1)
     for log_q, first, last in heat:
         n = -(-each // most)
-        at = first * (last / first) ** (np.arange(n + 1) / n)
-        parts += [(-(-each // n), np.array([[log_q, at[i], at[i + 1]]])) for i in range(n)]
-    return parts
+        for i in range(n):
+            ends = [first * (last / first) ** (at / n) for at in (i, i + 1)]
+            yield -(-each // n), np.array([[log_q, *ends]])
 
 
 def weights(unit: FloatArray, lam: FloatArray | None = None) -> FloatArray:
@@ -193,7 +196,7 @@ class AnnealedLayer(Layer):
         """Anneal from a table."""
         walk, best = table.copy(), table.copy()
         random, profile = stream(seed, self.layer), np.ascontiguousarray(self.rows.profile)
-        for some, heat in cooled(HEAT, steps):
+        for some, heat in cooled(HEAT if table.size >= SMALL else WARM, steps):
             self.kernels.anneal(
                 walk, best, self.item, self.rows.slowness, profile, weights(self.unit, lam),
                 self.locked, self.allowed, self.old, -1, some, heat, random,

@@ -11,7 +11,14 @@ from mapc.graph.operators import IntArray
 from mapc.kernels import load, stream
 from mapc.models.base import Search
 from mapc.models.placement.annealing import KERNELS as EVEN_KERNELS
-from mapc.models.placement.annealing import AnnealedLayer, cooled, start_tables, weights
+from mapc.models.placement.annealing import (
+    SMALL,
+    WARM,
+    AnnealedLayer,
+    cooled,
+    start_tables,
+    weights,
+)
 from mapc.models.placement.flows import KERNELS as FLOWS_KERNELS
 from mapc.models.placement.flows import best_split, by_source, rank_ticks
 from mapc.models.placement.plan import PlacementPlan
@@ -113,7 +120,7 @@ class SplitLayer(Layer):
         """Anneal from a table."""
         walk, best = table.copy(), table.copy()
         random = stream(seed, self.layer)
-        for some, heat in cooled(HEAT, steps, 5_000):
+        for some, heat in cooled(HEAT if table.size >= SMALL else WARM, steps, 5_000):
             self.kernels.anneal_split(
                 walk, best, self.work, self.slowness, weights(self.unit, lam),
                 self.locked, self.allowed, self.old, -1, some, heat, random,
