@@ -18,7 +18,8 @@ from mapc.errors import InfeasibleError
 from mapc.graph.operators import BoolArray, IntArray
 from mapc.kernels import load
 from mapc.models.base import Search
-from mapc.models.placement.problem import PlacementProblem
+from mapc.models.placement import flows
+from mapc.models.placement.problem import ADAPTIVE, PlacementProblem
 from mapc.models.placement.rows import plan_of, rows_of
 from mapc.models.placement.verify import verify
 
@@ -341,11 +342,20 @@ def run(problem: PlacementProblem, search: Search) -> None:
 
 
 def propose(problem: PlacementProblem, search: Search, tables: IntArray, source: str) -> bool:
-    """Propose tables int64[L, H, C] that obey all rules but, perhaps, the limit of load."""
-    plan = plan_of(problem, tables)
-    if problem.max_imbalance is not None and verify(problem, plan).violations:
-        return False  # not worth a remark: other tables will do
-    return search.propose(plan, source)
+    """Propose tables int64[L, H, C] that obey all rules but, perhaps, the limit of load.
+
+    Under adaptive dispatch with an equal split first, then with the best one.
+    """
+    plans = [plan_of(problem, tables)]
+    if problem.dispatch == ADAPTIVE and load(flows.KERNELS, search.done) is not None:
+        tokens = flows.best_split(problem, tables).tokens
+        plans.append(plan_of(problem, tables, flows.by_source(problem, tables, tokens)))
+    better = False
+    for plan in plans:
+        if problem.max_imbalance is not None and verify(problem, plan).violations:
+            continue  # not worth a remark: other tables will do
+        better = search.propose(plan, source) or better
+    return better
 
 
 def _fresh(problem: PlacementProblem, search: Search) -> IntArray:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mapc.errors import InfeasibleError
 from mapc.models.placement import FAMILY
 from mapc.models.placement.plan import PlacementPlan
-from mapc.models.placement.problem import EQUAL, NONE, PlacementProblem
+from mapc.models.placement.problem import ADAPTIVE, EQUAL, NONE, PlacementProblem
 from mapc.models.placement.rows import plan_of
 from mapc.models.placement.rules import (
     LayerRules,
@@ -269,6 +269,19 @@ def test_staying_is_staying() -> None:
     search = Recorder(problem)
     run(problem, search)
     assert verify(problem, search.plan).facts["moves"] == 0
+
+
+def test_adaptive_dispatch_gets_the_best_split() -> None:
+    """In force: expert 0 with all the tokens on both ranks, and one more on the second."""
+    base = random_problem(
+        1, experts=3, ranks=2, slots=2, layers=1, profiles=1, traffic=NONE, dispatch=ADAPTIVE,
+        dead=0, rules=False, current=False, whole=True, activated=False, max_imbalance=0.0,
+        sources="none",
+    )  # fmt: skip
+    problem = base.replace(counts=np.array([[[10, 0, 4]]]), current=np.array([[[0, 1], [0, 2]]]))
+    search = Recorder(problem)
+    run(problem, search)
+    assert search.plan.split[0, 0, 0].tolist() == [[7, 0], [3, 4]]
 
 
 def test_a_dead_rank_costs_only_what_was_lost() -> None:
