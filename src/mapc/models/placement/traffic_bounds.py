@@ -6,7 +6,7 @@ its busiest rank over even loads is cut into intervals; in each, work counts at 
 and the tokens that stay at the upper end. A shortest path through the intervals of all layers is a
 bound on the step: layers only meet in pairs. Under a load limit the intervals end there.
 
-Home traffic: see `home_bound`.
+Home traffic: see `home_bounds`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mapc.graph.operators import IntArray
 from mapc.models.base import Search
 from mapc.models.placement.affinity_bounds import Places, stay_bounds
 from mapc.models.placement.bounds import layer_bounds
+from mapc.models.placement.home_bounds import SAFE, least_remote_tokens, least_transport
 from mapc.models.placement.node_search import nodes_of
 from mapc.models.placement.problem import (
     CHAIN,
@@ -29,13 +29,9 @@ from mapc.models.placement.problem import (
     FloatArray,
     PlacementProblem,
 )
-from mapc.models.placement.propagation import residents
-from mapc.models.placement.selection import best_copies, transport_cost, whole_worth
 
 SOURCE = "traffic"
 INTERVALS = 28
-SAFE = 1 - 1e-9
-"""Factor on transfers for what sums in floating point may be off by."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,87 +180,11 @@ def _paid(problem: PlacementProblem, transfers: FloatArray) -> FloatArray:
     return np.asarray(np.floor(transfers))
 
 
-# -- home ------------------------------------------------------------------------------------------
-
-
 def home_bound(problem: PlacementProblem, profile: int, search: Search) -> FloatArray:
     """Return ticks that the transfers of every layer take at least, float64[L].
 
-    Proof: under every dispatch rule a token can only stay on its rank if that holds its expert, and
-    on its node if some rank of it does. So a copy of an expert on a place saves at most the tokens
-    that live there and want it, and the best choice of copies within slots, every expert
-    somewhere, saves most (`selection`; exact). With N equal sources and spare copies of weight B
-    the rest is ``1 - (1 + B) / N`` of the tokens. Prices of leaving rank and node add up, as in
-    `chain_bound`. Loads are not limited; with replicas that costs little.
+    Prices of leaving rank and node add up, as in `chain_bound`; see `least_remote_tokens`.
     """
     price = prices(problem, profile)
-    found = np.zeros(problem.n_layers)
-    for layer in range(problem.n_layers):
-        transfers = 0.0
-        for cost, members, slots in _home_places(problem, price):
-            if search.done():
-                return found
-            remote = least_remote(problem, profile, layer, members, slots, search)
-            transfers += cost * remote
-        found[layer] = float(_paid(problem, np.asarray(transfers)))
-    return found
-
-
-def _home_places(
-    problem: PlacementProblem, price: Prices
-) -> list[tuple[float, FloatArray, IntArray]]:
-    """Return price, membership float64[G, N] and slots of ranks and of nodes."""
-    live, nodes = problem.live, nodes_of(problem)
-    found = [(price.rank, np.eye(problem.n_ranks)[:, live], np.full(len(live), problem.slots))]
-    if problem.n_nodes > 1 and price.node > 0:
-        members = np.zeros((problem.n_ranks, len(nodes.ranks)))
-        for n, ranks in enumerate(nodes.ranks):
-            members[ranks, n] = 1.0
-        found.append((price.node, members, nodes.slots))
-    return [(cost, members, slots) for cost, members, slots in found if cost > 0]
-
-
-def least_transport(problem: PlacementProblem, layer: int, search: Search) -> float:
-    """Return ticks that the transfers of a layer take at least; one slot per expert.
-
-    Proof: every expert has one rank, which all its tokens go to and come from, so that transfers
-    are a cost of experts on ranks; the cheapest way to fill the slots is found exactly.
-    """
-    if search.done():
-        return 0.0
-    cost = transport_cost(problem, layer, range(problem.n_profiles))
-    worth, unit, base = whole_worth(cost)
-    on = best_copies(worth, np.full(len(problem.live), problem.slots), search.done)
-    if on is None:
-        return 0.0
-    total = problem.n_experts * base - unit * float((worth * on).sum())
-    whole = np.array_equal(cost, np.rint(cost))
-    return float(np.floor(max(total, 0.0) * (1.0 if whole else SAFE)))
-
-
-def least_remote(
-    problem: PlacementProblem,
-    profile: int,
-    layer: int,
-    members: FloatArray,
-    slots: IntArray,
-    search: Search,
-) -> float:
-    """Return tokens that leave their place at least, 0 without kernels.
-
-    Parameters
-    ----------
-    problem : PlacementProblem
-    profile, layer : int
-    members : float64[G, N]
-        1 where a rank belongs to a place.
-    slots : int64[N]
-        Different experts a place can hold.
-    search : Search
-    """
-    lives = residents(problem, profile, layer).T @ members
-    # worth that is not whole is rounded up: what is saved is never counted too low
-    unit = 1.0 if np.array_equal(lives, np.rint(lives)) else 2.0**-16
-    worth = np.ceil(lives / unit).astype(np.int64)
-    on = best_copies(worth, slots, search.done)
-    return 0.0 if on is None else float(max(lives.sum() - (worth * on).sum() * unit, 0.0))
+    by_rank, by_node = least_remote_tokens(problem, profile, search)
+    return _paid(problem, price.rank * by_rank + price.node * by_node)

@@ -68,11 +68,11 @@ def test_plans_keep_all_rules(problem):
         nodes.QUICK, nodes.STEPS_PER_EXPERT, nodes.SETTLING = steps
 
 
-@pytest.mark.parametrize("limit", [None, 1.5])
+@pytest.mark.parametrize("limit", [None, 1.2])
 @pytest.mark.parametrize("slots", [4, 5])
 @pytest.mark.parametrize("n", [1, 2])
-def test_it_finds_plans_that_travel_less_than_at_random(short, limit, slots, n):
-    problem = generate(4, 16, 4, slots=slots, nodes=n, transitions=0.5, seed=2)
+def test_it_finds_plans_that_travel_less_than_at_random(limit, slots, n):
+    problem = generate(4, 16, 4, slots=slots, nodes=n, transitions=0.5, seed=4)
     found = run(problem.replace(max_imbalance=limit))
     assert found
     verdict, _ = min(found, key=lambda pair: pair[0].objective)
@@ -225,11 +225,12 @@ def test_kernels_run_as_plain_python_just_the_same():
 
 
 @pytest.mark.skipif(not COUNTS.exists(), reason="no recorded counts; set MAPC_DATA")
-def test_real_loads_travel_less_than_three_in_five():
+def test_real_loads_travel_less_than_three_in_five(monkeypatch):
     from mapc.graph.devices import DeviceGraph
     from mapc.models.placement.problem import PlacementProblem, StepTime
 
-    counts = np.load(COUNTS)["prefill_in4096"][8:18]
+    counts = np.load(COUNTS)["prefill_in4096"]
+    monkeypatch.setattr(nodes, "STEPS_PER_EXPERT", 1)  # the first, quick plan will do
     problem = PlacementProblem(
         name="four nodes",
         counts=counts[None],
@@ -244,6 +245,6 @@ def test_real_loads_travel_less_than_three_in_five():
         transitions=synthesise(counts, eta=0.1)[None],
         max_imbalance=1 / 0.98,
     )
-    facts = run(problem)[-1][0].facts
+    facts = min(run(problem), key=lambda pair: pair[0].objective)[0].facts
     assert facts["min_layer_balancedness"] >= 0.98
     assert facts["cross_node"] <= 0.60
