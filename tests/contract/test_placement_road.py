@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import mapc
 from mapc.instances import read_plan
+from mapc.models import family_of
 from mapc.models.placement.methods import METHODS
 from mapc.models.placement.problem import (
     ADAPTIVE,
@@ -29,6 +30,7 @@ from mapc.models.placement.problem import (
 )
 from mapc.models.placement.verify import verify
 from mapc.solvers.base import Status
+from mapc.solvers.portfolio import Portfolio
 from mapc.solvers.result import Result
 from oracles.placement_cases import Best, brute_force, problems, random_problem
 
@@ -115,6 +117,27 @@ def test_the_default_methods_are_sound(problem: PlacementProblem, seed: int) -> 
     result = mapc.solve(problem, time_limit=None, seed=seed)
     judge(problem, result, oracle(problem))
     assert result.bound is not None or result.plan is None
+
+
+class Impatient(Portfolio):
+    """A run that is over after it has been asked a number of times."""
+
+    asked = 0
+    patience = 0
+
+    def done(self) -> bool:
+        self.asked += 1
+        return self.asked > self.patience or super().done()
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(problem=problems(), patience=st.integers(0, 60), methods=st.sampled_from([None, *NAMES]))
+def test_a_run_may_end_at_any_moment(
+    problem: PlacementProblem, patience: int, methods: str | None
+) -> None:
+    run = Impatient(family_of(problem), problem, time_limit=None)
+    run.patience = patience
+    judge(problem, run.run(None if methods is None else ["contiguous", methods]), oracle(problem))
 
 
 @pytest.mark.parametrize("seed", [70, 276, 328, 355, 374, 9494])
