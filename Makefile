@@ -95,6 +95,7 @@ bench: $(DEV_STAMP)
 	@[ -f $(EXPERTS) ] || { echo "make: no $(EXPERTS); MAPC_DATA names the data" >&2; exit 1; }
 	$(BIN)/python benchmarks/placement.py --counts $(EXPERTS)
 	$(BIN)/python benchmarks/placement_chain.py --trace $(DATA)/placement/mixtral_8x7b_humaneval_trace.npz --seconds 20
+	$(BIN)/python benchmarks/placement_profiles.py --counts $(EXPERTS)
 	$(BIN)/python benchmarks/placement_migration.py $(EXPERTS)
 	$(BIN)/python benchmarks/placement_topology.py $(EXPERTS)
 
