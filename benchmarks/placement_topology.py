@@ -1,7 +1,7 @@
 """Experts on nodes: EPLB, balance only, and mapc's methods for traffic, with bounds beside.
 
     python benchmarks/placement_topology.py COUNTS.npz [--profile prefill_in4096] [--layers 58]
-        [--slots 9] [--nodes 4] [--ranks 8] [--balanced 0.98] [--front]
+        [--slots 9] [--nodes 4] [--ranks 8] [--balanced 0.98] [--front] [--only 1 6]
 
 ``COUNTS.npz`` has int64[layers, experts] for every profile, as recorded. Chain traffic runs on
 transitions synthesised from the loads (``mapc.instances.generators.transitions``), home traffic on
@@ -142,6 +142,7 @@ def main() -> None:
     parser.add_argument("--ranks", type=int, default=8)
     parser.add_argument("--balanced", type=float, default=0.98)
     parser.add_argument("--front", action="store_true")
+    parser.add_argument("--only", type=int, nargs="*", help="cases to run, counted from 0")
     options = parser.parse_args()
     table = {name: array[: options.layers] for name, array in np.load(options.counts).items()}
     counts = table[options.profile]
@@ -150,11 +151,11 @@ def main() -> None:
     problems.append(home([counts] * options.nodes, "one profile on all nodes", options))
     if len(others) == options.nodes:
         problems.append(home(others, "a profile on each node", options))
-    for problem in problems:
-        show(problem)
-    if options.front:
-        sweep(problems[1])
-        sweep(problems[-1])
+    chosen = range(len(problems)) if options.only is None else options.only
+    for i in chosen:
+        show(problems[i])
+        if options.front:
+            sweep(problems[i])
 
 
 if __name__ == "__main__":

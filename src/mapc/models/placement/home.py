@@ -13,7 +13,6 @@ import numpy as np
 
 from mapc.graph.operators import BoolArray, IntArray
 from mapc.models.base import Search
-from mapc.models.placement.balance import balance_layer
 from mapc.models.placement.home_model import FORMULATIONS_HOME
 from mapc.models.placement.node_search import (
     REPLACING,
@@ -23,7 +22,7 @@ from mapc.models.placement.node_search import (
     nodes_of,
     used_slots,
 )
-from mapc.models.placement.nodes import SPARE, fits
+from mapc.models.placement.nodes import SPARE, fits, pack_nodes
 from mapc.models.placement.plan import PlacementPlan
 from mapc.models.placement.problem import (
     ADAPTIVE,
@@ -154,19 +153,7 @@ def pack(
     wanted = np.stack([lives[:, ranks].sum(axis=1) for ranks in nodes.ranks], axis=2)
     copies = on.sum(axis=2, keepdims=True)
     load = on * (wanted + (wanted * ~on).sum(axis=2, keepdims=True) / copies)
-    for layer in range(problem.n_layers):
-        for n, ranks in enumerate(nodes.ranks):
-            experts = np.flatnonzero(on[layer, :, n])
-            table = balance_layer(
-                load[layer, experts, n],
-                len(ranks),
-                problem.slots,
-                slowness=1 / problem.cluster.speed[ranks],
-                tolerance=5e-4,
-                seed=seed,
-                done=done,
-            )
-            slots[layer, ranks] = experts[table]
+    pack_nodes(problem, nodes, on, load, slots, seed, done)
     return slots
 
 

@@ -17,7 +17,7 @@ from mapc.graph.operators import BoolArray, IntArray
 from mapc.kernels import load as load_kernels
 from mapc.kernels import stream as random_stream
 from mapc.models.base import Search
-from mapc.models.placement.balance import balance_layer
+from mapc.models.placement.balance import balance_tables
 from mapc.models.placement.node_search import (
     KERNELS,
     REPLACING,
@@ -45,7 +45,11 @@ QUICK, STEPS_PER_EXPERT = 70, 700
 """Moves tried per expert and layer, for a first plan and for a good one."""
 SPARE = (1.0, 0.75, 0.5, 0.25)
 """Parts of the spare slots to use across nodes; the others balance the ranks of a node."""
-SETTLING, SWEEPS = 10_000, 3
+TOLERANCE = 5e-4
+"""Excess over even loads of ranks at which packing a node may stop."""
+NEGLIGIBLE = 1e-4
+"""Cost of a change of rank inside a node, beside one of node, that is not worth a swap."""
+SETTLING, SWEEPS = 6_000, 3
 """Swaps tried in a node and layer, and times that all layers are gone through."""
 
 
@@ -59,14 +63,14 @@ def run(problem: PlacementProblem, search: Search) -> None:
     found: dict[float, tuple[float, float]] = {}
     for slack in _slacks(problem):
         for part in parts:
-            step = _try(merged, slack, part, QUICK * work, search)
+            step = _try(merged, slack, part, QUICK * work, 1, search)
             if step is not None:
                 found[slack] = (step, part)
                 break  # more spare slots left to the ranks only help where loads do not fit
         if found and problem.max_imbalance is not None:
             break  # a tighter one only helps where loads do not fit
     for slack in sorted(found, key=lambda s: found[s])[:2]:
-        _try(merged, slack, found[slack][1], STEPS_PER_EXPERT * work, search)
+        _try(merged, slack, found[slack][1], STEPS_PER_EXPERT * work, SWEEPS, search)
 
 
 def suits(problem: PlacementProblem) -> bool:
@@ -141,7 +145,9 @@ def _slacks(problem: PlacementProblem) -> tuple[float, ...]:
     return ((problem.max_imbalance - 1) * 0.75, (problem.max_imbalance - 1) * 0.4)
 
 
-def _try(merged: Merged, slack: float, part: float, steps: int, search: Search) -> float | None:
+def _try(
+    merged: Merged, slack: float, part: float, steps: int, sweeps: int, search: Search
+) -> float | None:
     """Anneal nodes, pack and settle ranks, propose the best; return its step in ticks.
 
     None where nothing keeps to the load limit, or there is no time.
@@ -154,7 +160,9 @@ def _try(merged: Merged, slack: float, part: float, steps: int, search: Search) 
         return None
     best: tuple[float, PlacementPlan] | None = None
     tables = pack(merged, on, search.seed, search.done)
-    for slots in itertools.chain([tables], settle(merged, tables, search.seed, search.done)):
+    for slots in itertools.chain(
+        [tables], settle(merged, tables, sweeps, search.seed, search.done)
+    ):
         plan = PlacementPlan(slots)
         flows = propagate(problem, plan)
         if fits(problem, flows):
@@ -187,20 +195,57 @@ def pack(merged: Merged, on: BoolArray, seed: int, done: Callable[[], bool]) -> 
             else np.zeros((problem.n_ranks, problem.n_experts))
         )
         load = _node_shares(merged, on[layer], wanted) * merged.mass[layer][:, None]
-        for n, ranks in enumerate(merged.nodes.ranks):
-            experts = np.flatnonzero(on[layer, :, n])
-            table = balance_layer(
-                load[experts, n],
-                len(ranks),
-                problem.slots,
-                slowness=1 / problem.cluster.speed[ranks],
-                tolerance=5e-4,
-                seed=seed,
-                done=done,
-            )
-            slots[layer, ranks] = experts[table]
+        pack_nodes(
+            problem, merged.nodes, on[layer][None], load[None], slots[layer][None], seed, done
+        )
         share = _shares(merged, slots[layer], wanted)
     return slots
+
+
+def pack_nodes(
+    problem: PlacementProblem,
+    nodes: Nodes,
+    on: BoolArray,
+    load: FloatArray,
+    slots: IntArray,
+    seed: int,
+    done: Callable[[], bool],
+) -> None:
+    """Balance the ranks of every node in every layer; nodes that are alike in one go.
+
+    Parameters
+    ----------
+    problem : PlacementProblem
+    nodes : Nodes
+    on : bool[L, E, N]
+        As many experts on a node in every layer.
+    load : float64[L, E, N]
+        Of an expert on a node.
+    slots : int64[L, G, C]
+        Filled.
+    seed : int
+    done : callable
+    """
+    alike: dict[tuple[int, bytes], list[int]] = {}
+    for n, ranks in enumerate(nodes.ranks):
+        speeds = problem.cluster.speed[ranks].tobytes()
+        alike.setdefault((int(on[0, :, n].sum()), speeds), []).append(n)
+    for (used, _), group in alike.items():
+        layer, node = np.indices((len(on), len(group))).reshape(2, -1)
+        node = np.array(group)[node]
+        experts = np.nonzero(on[layer, :, node])[1].reshape(len(layer), used)
+        tables = balance_tables(
+            load[layer[:, None], experts, node[:, None]],
+            len(nodes.ranks[group[0]]),
+            problem.slots,
+            slowness=1 / problem.cluster.speed[nodes.ranks[group[0]]],
+            tolerance=TOLERANCE,
+            seed=seed,
+            done=done,
+        )
+        ranks = np.stack([nodes.ranks[n] for n in node])
+        filled = np.take_along_axis(experts[:, None, :], tables, axis=2)
+        slots[layer[:, None], ranks] = filled
 
 
 def _node_shares(merged: Merged, on: BoolArray, wanted: FloatArray) -> FloatArray:
@@ -225,7 +270,7 @@ def _shares(merged: Merged, slots: IntArray, wanted: FloatArray) -> FloatArray:
 
 
 def settle(
-    merged: Merged, slots: IntArray, seed: int, done: Callable[[], bool]
+    merged: Merged, slots: IntArray, sweeps: int, seed: int, done: Callable[[], bool]
 ) -> Iterator[IntArray]:
     """Yield tables in which ranks of a node have swapped experts so that tokens stay.
 
@@ -236,14 +281,14 @@ def settle(
     ----------
     merged : Merged
     slots : int64[L, G, C]
-    seed : int
+    sweeps, seed : int
     """
     kernels = load_kernels(KERNELS, done)
-    if kernels is None or all(len(r) < 2 for r in merged.nodes.ranks):
+    if kernels is None or not _worth_settling(merged):
         return
     problem, slots = merged.problem, slots.copy()
     stream = random_stream(seed, 0x5E)
-    for _ in range(SWEEPS):
+    for _ in range(sweeps):
         share = np.zeros((problem.n_experts, problem.n_ranks))
         for layer in range(problem.n_layers):
             if done():
@@ -258,6 +303,12 @@ def settle(
             _settle_layer(merged, kernels, stream, gain, load, slots[layer])
             share = _shares(merged, slots[layer], wanted)
         yield slots.copy()
+
+
+def _worth_settling(merged: Merged) -> bool:
+    """Whether a change of rank inside a node costs anything beside one of node."""
+    inside = max(float(merged.problem.pair[np.ix_(r, r)].max()) for r in merged.nodes.ranks)
+    return inside > NEGLIGIBLE * float(merged.problem.pair.max())
 
 
 def _settle_layer(

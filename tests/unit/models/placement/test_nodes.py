@@ -30,11 +30,11 @@ class Recorder:
 
     seed, deterministic = 0, True
 
-    def __init__(self, problem):
-        self.problem, self.found, self.refused = problem, [], []
+    def __init__(self, problem, most=100):
+        self.problem, self.found, self.refused, self.most = problem, [], [], most
 
     def done(self):
-        return False
+        return len(self.found) >= self.most
 
     def propose(self, plan, source):
         verdict = verify(self.problem, plan)
@@ -42,8 +42,8 @@ class Recorder:
         return not verdict.violations
 
 
-def run(problem):
-    recorder = Recorder(problem)
+def run(problem, most=100):
+    recorder = Recorder(problem, most)
     nodes.run(problem, recorder)
     assert recorder.refused == []
     return recorder.found
@@ -198,7 +198,7 @@ from mapc.models.placement import nodes
 from mapc.models.placement.selection import best_copies
 from mapc.instances.generators.placement import generate
 nodes.QUICK, nodes.STEPS_PER_EXPERT, nodes.SETTLING = 3, 3, 20
-nodes.balance_layer = functools.partial(nodes.balance_layer, rounds=0)
+nodes.balance_tables = functools.partial(nodes.balance_tables, rounds=0)
 problem = generate(3, 8, 4, slots=3, nodes=2, transitions=0.5)
 class Search:
     seed, deterministic = 0, True
@@ -225,12 +225,11 @@ def test_kernels_run_as_plain_python_just_the_same():
 
 
 @pytest.mark.skipif(not COUNTS.exists(), reason="no recorded counts; set MAPC_DATA")
-def test_real_loads_travel_less_than_three_in_five(monkeypatch):
+def test_real_loads_travel_less_than_three_in_five():
     from mapc.graph.devices import DeviceGraph
     from mapc.models.placement.problem import PlacementProblem, StepTime
 
     counts = np.load(COUNTS)["prefill_in4096"]
-    monkeypatch.setattr(nodes, "STEPS_PER_EXPERT", 1)  # the first, quick plan will do
     problem = PlacementProblem(
         name="four nodes",
         counts=counts[None],
@@ -245,6 +244,6 @@ def test_real_loads_travel_less_than_three_in_five(monkeypatch):
         transitions=synthesise(counts, eta=0.1)[None],
         max_imbalance=1 / 0.98,
     )
-    facts = min(run(problem), key=lambda pair: pair[0].objective)[0].facts
+    facts = run(problem, most=1)[0][0].facts  # the first, quick plan will do
     assert facts["min_layer_balancedness"] >= 0.98
     assert facts["cross_node"] <= 0.60
