@@ -1,7 +1,7 @@
 """One placement for several load profiles: EPLB, equal shares, splits that adapt, unseen profiles.
 
     python benchmarks/placement_profiles.py [--cases 288/32 320/64] [--seconds 5 25] [--goal worst]
-        [--fold-seconds 5] [--only together held-out] [--counts FILE.npz]
+        [--fold-seconds 10] [--only together held-out] [--counts FILE.npz]
 
 A case is slots/ranks of one layer. Loads are those of all profiles of a file with an array [layers,
 experts] for each; it is looked for in ``$MAPC_DATA/placement`` and in the folder ``shared/data``
@@ -161,7 +161,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="One placement for several load profiles.")
     parser.add_argument("--cases", nargs="+", default=["288/32", "320/64"])
     parser.add_argument("--seconds", nargs="+", type=float, default=[5.0, 25.0])
-    parser.add_argument("--fold-seconds", type=float, default=5.0)
+    parser.add_argument("--fold-seconds", type=float, default=10.0)
     parser.add_argument("--goal", choices=["worst", "expected"], default="worst")
     parser.add_argument("--only", choices=["together", "held-out"])
     parser.add_argument("--counts", type=Path, default=COUNTS)
