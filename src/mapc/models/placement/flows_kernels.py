@@ -72,7 +72,7 @@ def find_path(
                 reached[h] = True
                 parent[h], slot[h] = g, i
                 if load[h] < room[h]:
-                    return h
+                    return int(h)
                 queue[last] = h
                 last += 1
     return -1
