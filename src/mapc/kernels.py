@@ -39,6 +39,7 @@ MODULES: tuple[str, ...] = (
     "mapc.models.placement.packing_kernels",
     "mapc.models.placement.balance_kernels",
     "mapc.models.placement.cooling_kernels",
+    "mapc.models.placement.moves_kernels",
     "mapc.models.placement.annealing_kernels",
     "mapc.models.placement.splitting_kernels",
     "mapc.models.placement.flows_kernels",

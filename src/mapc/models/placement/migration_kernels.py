@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 from mapc.graph.operators import BoolArray, IntArray
 from mapc.kernels import kernel
 from mapc.models.placement.annealing_kernels import (
-    index,
     objective,
-    put,
     recompute,
     replace_loads,
     slopes,
     touch,
 )
+from mapc.models.placement.moves_kernels import index, put
 from mapc.models.placement.problem import FloatArray
 from mapc.random import below, uniform
 

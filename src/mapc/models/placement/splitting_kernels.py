@@ -1,6 +1,6 @@
 """Annealing of one layer's table while the tokens of its experts flow freely between replicas.
 
-The state is that of `annealing_kernels`, and beside it
+The state is that of `moves_kernels`, and beside it
 
 flow : float64[H, C, K]
     Work that every slot takes in every row; over the slots of an expert it sums to the expert's.
@@ -20,14 +20,8 @@ from numpy.typing import NDArray
 
 from mapc.graph.operators import BoolArray, IntArray
 from mapc.kernels import kernel
-from mapc.models.placement.annealing_kernels import (
-    NOWHERE,
-    draw,
-    index,
-    make,
-    objective,
-    price_moves,
-)
+from mapc.models.placement.annealing_kernels import objective
+from mapc.models.placement.moves_kernels import NOWHERE, draw, index, make, price_moves
 from mapc.models.placement.problem import FloatArray
 from mapc.random import uniform
 

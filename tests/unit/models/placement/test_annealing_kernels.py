@@ -16,6 +16,7 @@ from mapc.kernels import load
 from mapc.random import stream
 
 KERNELS = "mapc.models.placement.annealing_kernels"
+MOVES = "mapc.models.placement.moves_kernels"
 SPLITTING = "mapc.models.placement.splitting_kernels"
 some = settings(max_examples=60, deadline=None, derandomize=True)
 
@@ -113,7 +114,7 @@ def test_annealing_flows_keeps_the_rules_and_never_loses(seed: int, max_new: int
 @given(st.integers(0, 2**20))
 def test_loads_of_moves_are_those_from_scratch(seed: int) -> None:
     """Move after move: what a move would do, its smoothed rise, and what undoing it brings."""
-    kernels, given_ = load(KERNELS), case(seed)
+    kernels, moves, given_ = load(KERNELS), load(MOVES), case(seed)
     table, item, slowness = given_["table"].copy(), given_["item"], given_["slowness"]
     (n_ranks, _), (n_experts, _, n_rows) = table.shape, item.shape
     at, holders = (np.empty((n_experts, n_ranks), dtype=np.int64) for _ in range(2))
@@ -123,27 +124,27 @@ def test_loads_of_moves_are_those_from_scratch(seed: int) -> None:
     load_, after, raised = (np.empty((n_ranks, n_rows)) for _ in range(3))
     ranks, mark = np.empty(n_ranks, dtype=np.int64), np.full(n_ranks, -1, dtype=np.int64)
     slope, random = np.ones(n_rows), stream(seed)
-    new = kernels.price_moves(table, given_["allowed"], given_["old"], price)
-    kernels.index(table, at, copies, holders)
+    new = moves.price_moves(table, given_["allowed"], given_["old"], price)
+    moves.index(table, at, copies, holders)
     for _ in range(60):
         for e in range(n_experts):
             kernels.weigh(item, copies, e, share)
         kernels.recompute(table, item, slowness, copies, 2, load_, power)
         hottest = load_.argmax(axis=0)
         assert load_ == pytest.approx(loads(table, item, slowness), rel=1e-12)
-        if not kernels.draw(
+        if not moves.draw(
             table, at, copies, share, given_["locked"], price, 99, hottest, move, random
         ):
             continue
         before, e = table.copy(), table[move[0], move[1]]
-        if move[3] != kernels.NOWHERE:
+        if move[3] != moves.NOWHERE:
             n = kernels.swap_loads(table, move, share, slowness, load_, ranks, after)
         else:
             n = kernels.replace_loads(
                 move[0], e, move[2], item, slowness, copies, holders, load_, mark, ranks, after
             )
         rise = kernels.rise(n, ranks, after, raised, power, slope, 2)
-        kernels.make(table, at, copies, holders, move)
+        moves.make(table, at, copies, holders, move)
         truth = loads(table, item, slowness)
         assert after[:n] == pytest.approx(truth[ranks[:n]], rel=1e-9, abs=1e-12)
         untouched = np.setdiff1d(np.arange(n_ranks), ranks[:n])
@@ -151,11 +152,11 @@ def test_loads_of_moves_are_those_from_scratch(seed: int) -> None:
         assert rise == pytest.approx((truth**4 - load_**4).sum(), rel=1e-9, abs=1e-9)
         now = int((~given_["old"][table, np.arange(n_ranks)[:, None]]).sum())
         assert now - new == move[5]
-        kernels.make(table, at, copies, holders, move)
+        moves.make(table, at, copies, holders, move)
         assert (table == before).all()
-        kernels.make(table, at, copies, holders, move)
+        moves.make(table, at, copies, holders, move)
         new = now
-    kernels.index(table, at.copy(), copies_now := copies.copy(), holders.copy())
+    moves.index(table, at.copy(), copies_now := copies.copy(), holders.copy())
     assert (copies_now == copies).all()
 
 
@@ -179,7 +180,7 @@ def test_swaps_and_replacements_both_happen() -> None:
 @some
 @given(st.integers(0, 2**20))
 def test_flows_add_up_after_every_move(seed: int) -> None:
-    kernels, base, given_ = load(SPLITTING), load(KERNELS), case(seed)
+    kernels, moves, given_ = load(SPLITTING), load(MOVES), case(seed)
     table, slowness = given_["table"].copy(), given_["slowness"]
     work = np.ascontiguousarray(given_["item"][:, 0])
     (n_ranks, n_slots), (n_experts, n_rows) = table.shape, work.shape
@@ -189,14 +190,14 @@ def test_flows_add_up_after_every_move(seed: int) -> None:
     flow, load_ = np.empty((n_ranks, n_slots, n_rows)), np.empty((n_ranks, n_rows))
     ranks, mark = np.empty(n_ranks, dtype=np.int64), np.full(n_ranks, -1, dtype=np.int64)
     replicated, random = np.empty(n_experts, dtype=np.int64), stream(seed)
-    base.index(table, at, copies, holders)
+    moves.index(table, at, copies, holders)
     kernels.split_evenly(table, work, copies, slowness, flow, load_)
     for _ in range(40):
         before = load_.copy()
         hottest = load_.argmax(axis=0)
-        if base.draw(table, at, copies, share, given_["locked"], price, 9, hottest, move, random):
+        if moves.draw(table, at, copies, share, given_["locked"], price, 9, hottest, move, random):
             e = table[move[0], move[1]]
-            base.make(table, at, copies, holders, move)
+            moves.make(table, at, copies, holders, move)
             n = kernels.carry(
                 move, table, at, copies, holders, slowness, flow, load_, e, ranks, mark
             )
