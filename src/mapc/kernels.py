@@ -44,6 +44,8 @@ MODULES: tuple[str, ...] = (
     "mapc.models.placement.splitting_kernels",
     "mapc.models.placement.flows_kernels",
     "mapc.models.placement.migration_kernels",
+    "mapc.models.placement.capped_kernels",
+    "mapc.models.placement.pricing_kernels",
     "mapc.models.placement.nodes_kernels",
     "mapc.models.placement.assignment_kernels",
     "mapc.models.placement.coordinate_kernels",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 
 from mapc.graph.operators import IntArray
-from mapc.kernels import stream
+from mapc.kernels import load, stream
 from mapc.models.placement.annealing import scaled_items
 from mapc.models.placement.problem import FloatArray
 from mapc.models.placement.rows import Rows
@@ -16,6 +17,20 @@ from mapc.models.placement.rules import LayerRules
 
 ROUNDING = 1e-12
 """Relative error granted to the load limit, as the verifier grants it."""
+
+
+class Kernels(NamedTuple):
+    """The compiled modules that searches of layers need."""
+
+    descent: ModuleType
+    capped: ModuleType
+
+
+def load_kernels(done: Callable[[], bool] | None = None) -> Kernels | None:
+    """Return them; None when ``done`` says so before they are compiled."""
+    descent = load("mapc.models.placement.migration_kernels", done)
+    capped = load("mapc.models.placement.capped_kernels", done)
+    return None if descent is None or capped is None else Kernels(descent, capped)
 
 
 class Entry(NamedTuple):
@@ -31,8 +46,7 @@ class LayerTables:
 
     Parameters
     ----------
-    kernels : module
-        `mapc.models.placement.migration_kernels`.
+    kernels : Kernels
     rows : Rows
     layer : int
     rules : LayerRules
@@ -43,7 +57,7 @@ class LayerTables:
 
     def __init__(
         self,
-        kernels: ModuleType,
+        kernels: Kernels,
         rows: Rows,
         layer: int,
         rules: LayerRules,
@@ -142,7 +156,7 @@ class LayerTables:
         # powers of loads of half a thousand ranks stay finite where no load is above 1
         work = self.measure(start).peaks
         shrink = max(float((work / self.unit).max()), 1.0)
-        self.kernels.greedy(
+        self.kernels.descent.greedy(
             start, self.item / shrink, self.rows.slowness, self.profile, self.weight,
             self.rules.pinned, self.rules.allowed, self.old, doublings, first, stride,
             tables, values,
@@ -161,7 +175,7 @@ class LayerTables:
         if not any(new < cap for new in self.entries):
             return False
         table = self.best(cap - 1).copy()
-        self.kernels.single(
+        self.kernels.descent.single(
             table, self.item, self.rows.slowness, self.profile, self.weight,
             self.rules.pinned, self.rules.allowed, self.old, cap - self.new_pairs(table),
         )  # fmt: skip
@@ -180,7 +194,7 @@ class LayerTables:
         seed : int
         """
         table = self.best(cap).copy()
-        self.kernels.anneal(
+        self.kernels.capped.anneal(
             table, self.start, self.item, self.rows.slowness, self.profile, self.weight,
             self.rules.pinned, self.rules.allowed, self.old, cap, max(steps // len(heat), 1), heat,
             stream(seed, self.layer, cap),

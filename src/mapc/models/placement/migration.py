@@ -8,20 +8,16 @@ programming over the curves says which layer gets how much of the budget.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import ModuleType
 
 import numpy as np
 
 from mapc.graph.operators import IntArray
-from mapc.kernels import load
 from mapc.models.base import Search
-from mapc.models.placement.layer_tables import LayerTables
+from mapc.models.placement.layer_tables import Kernels, LayerTables, load_kernels
 from mapc.models.placement.problem import WORST, FloatArray, PlacementProblem
 from mapc.models.placement.relabelling import relabel
 from mapc.models.placement.rows import rows_of, tables_of
 from mapc.models.placement.rules import feasible_tables, mended, propose
-
-KERNELS = "mapc.models.placement.migration_kernels"
 
 NORMS = (4, 6, 8)
 """log2 of the powers of the norms by which curves are drawn."""
@@ -55,7 +51,7 @@ def run(problem: PlacementProblem, search: Search) -> None:
     """
     if problem.current is None or problem.max_moves is None:
         return
-    kernels = load(KERNELS, search.done)
+    kernels = load_kernels(search.done)
     if kernels is None:
         return
     migration = Migration(problem, kernels, search)
@@ -82,7 +78,7 @@ def run(problem: PlacementProblem, search: Search) -> None:
 class Migration:
     """Curves of all layers, and how the budget is spread over them."""
 
-    def __init__(self, problem: PlacementProblem, kernels: ModuleType, search: Search) -> None:
+    def __init__(self, problem: PlacementProblem, kernels: Kernels, search: Search) -> None:
         assert problem.max_moves is not None
         self.problem, self.search, self.budget = problem, search, problem.max_moves
         self.rules, tables = feasible_tables(problem)
@@ -126,7 +122,7 @@ class Migration:
             seed=self.search.seed,
             done=self.search.done,
         )
-        fresh = relabel(problem, mended(self.rules, fresh), self.kernels)
+        fresh = relabel(problem, mended(self.rules, fresh))
         for layer, table in zip(self.layers, fresh, strict=True):
             layer.offer(table)
         self.settle()

@@ -26,17 +26,17 @@ for the problem.
 
 from __future__ import annotations
 
-from types import ModuleType
-
 import numpy as np
 
 from mapc.kernels import load
 from mapc.models.base import Search
-from mapc.models.placement.layer_tables import LayerTables
-from mapc.models.placement.migration import KERNELS, spread
+from mapc.models.placement.layer_tables import LayerTables, load_kernels
+from mapc.models.placement.migration import spread
 from mapc.models.placement.problem import EQUAL, WORST, FloatArray, PlacementProblem
 from mapc.models.placement.rows import Rows, rows_of
 from mapc.models.placement.rules import feasible_tables
+
+PRICING = "mapc.models.placement.pricing_kernels"
 
 SHARE = 0.3
 """Part of the time left that may go into prices."""
@@ -56,26 +56,25 @@ def run(problem: PlacementProblem, search: Search) -> None:
     """Prove what no plan within the budget can go below; for equal dispatch."""
     if problem.current is None or problem.max_moves is None or problem.dispatch != EQUAL:
         return
-    kernels = load(KERNELS, search.done)
-    if kernels is None:
+    if load_kernels(search.done) is None or load(PRICING, search.done) is None:
         return
     if problem.max_moves == 0 and search.objective is not None:
         search.prove(search.objective, "migration-floor")  # there is no other plan
         return
-    bound = budget_bound(problem, kernels, search)
+    bound = budget_bound(problem, search)
     if bound is not None:
         search.prove(bound * problem.tick, "migration-floor")
 
 
-def budget_bound(
-    problem: PlacementProblem, kernels: ModuleType, search: Search | None = None
-) -> float | None:
+def budget_bound(problem: PlacementProblem, search: Search | None = None) -> float | None:
     """Return the least objective, in ticks, of any plan within the budget of moves.
 
     Valid under equal dispatch, with any traffic: transfers only add to it. Layers for which no
     time is left count with the bound that holds for any number of moves.
     """
+    kernels = load_kernels()
     assert problem.max_moves is not None
+    assert kernels is not None, "without a condition to give up, kernels load"
     rules, tables = feasible_tables(problem)
     rows, worst = rows_of(problem), problem.cost.profiles == WORST
     lam = np.ones(problem.n_profiles) / (problem.n_profiles if worst else 1)
@@ -151,7 +150,7 @@ def lines(known: LayerTables, most: int, average: float, shrink: FloatArray) -> 
         curve[0] = max(curve[0], known.values(0)[0] * exact)
         if most >= 1:
             table = known.best(0).copy()
-            known.kernels.single(
+            known.kernels.descent.single(
                 table, known.item, known.rows.slowness, known.profile, known.weight,
                 known.rules.pinned, known.rules.allowed, known.old, 1,
             )  # fmt: skip
@@ -165,6 +164,9 @@ class _Dual:
 
     def __init__(self, known: LayerTables, shrink: FloatArray) -> None:
         self.known, self.rules = known, known.rules
+        pricing = load(PRICING)
+        assert pricing is not None, "without a condition to give up, kernels load"
+        self.relax = pricing.relax
         self.item = np.ascontiguousarray(known.item * shrink)
         self.slowness = known.rows.slowness[:, None]
         self.used = np.empty(self.rules.n_ranks, dtype=np.int64)
@@ -187,7 +189,7 @@ class _Dual:
         pace, vain = 1.0, 0
         for _ in range(ITERATIONS):
             price, rent, fee = prices
-            value = known.kernels.relax(
+            value = self.relax(
                 self.item, np.ascontiguousarray(price * self.slowness), rent, fee,
                 self.rules.pinned, self.rules.allowed, known.old, self.used, self.load, self.new,
             ) - slots * float(rent.sum())  # fmt: skip

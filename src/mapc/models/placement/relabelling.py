@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
 import numpy as np
 
 from mapc.graph.operators import BoolArray, IntArray
@@ -11,7 +9,7 @@ from mapc.kernels import load
 from mapc.models.placement.problem import CHAIN, EQUAL, HOME, FloatArray, PlacementProblem
 from mapc.models.placement.rules import members
 
-KERNELS = "mapc.models.placement.migration_kernels"
+KERNELS = "mapc.models.placement.assignment_kernels"
 
 
 def interchangeable(problem: PlacementProblem) -> IntArray:
@@ -52,9 +50,7 @@ def _alike(pair: FloatArray) -> BoolArray:
     return alike
 
 
-def relabel(
-    problem: PlacementProblem, tables: IntArray, kernels: ModuleType | None = None
-) -> IntArray:
+def relabel(problem: PlacementProblem, tables: IntArray) -> IntArray:
     """Rename interchangeable ranks so that as little as possible differs from what is in force.
 
     One linear assignment for each class of ranks, layer by layer; for ``CHAIN`` traffic one for
@@ -65,14 +61,12 @@ def relabel(
     problem : PlacementProblem
         With a placement in force.
     tables : int64[L, H, C]
-    kernels : module, optional
-        `mapc.models.placement.migration_kernels`, loaded by default.
 
     Returns
     -------
     int64[L, H, C]
     """
-    kernels = kernels or load(KERNELS)
+    kernels = load(KERNELS)
     if problem.current is None or kernels is None:
         return tables
     current = problem.current[:, problem.live]
@@ -92,7 +86,7 @@ def relabel(
     for layer in range(problem.n_layers):
         if layer == 0 or not together:
             same = classes[layer][:, None] == classes[layer]
-            kernels.assign(np.where(same, -kept[layer], far), column)
+            kernels.assign(np.where(same, -kept[layer], far).astype(np.float64), column)
         result[layer, column] = tables[layer]
     return result
 

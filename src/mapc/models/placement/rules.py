@@ -23,8 +23,6 @@ from mapc.models.placement.problem import ADAPTIVE, PlacementProblem
 from mapc.models.placement.rows import plan_of, rows_of
 from mapc.models.placement.verify import verify
 
-KERNELS = "mapc.models.placement.migration_kernels"
-
 SHOWN = 8
 """Experts or ranks named in a message before it only counts the others."""
 
@@ -405,9 +403,9 @@ def improve(
     int64[L, H, C]
         Never worse than the first start, by the sum over profiles of the largest work.
     """
-    from mapc.models.placement.layer_tables import LayerTables
+    from mapc.models.placement.layer_tables import LayerTables, load_kernels
 
-    kernels = load(KERNELS, done)
+    kernels = load_kernels(done)
     tables = starts[0].copy()
     if kernels is None:
         return tables

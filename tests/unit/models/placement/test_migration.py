@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from mapc.errors import InfeasibleError
 from mapc.graph.devices import DeviceGraph
-from mapc.kernels import load
 from mapc.models.placement import migration
 from mapc.models.placement.balance import balance_tables
-from mapc.models.placement.layer_tables import LayerTables
-from mapc.models.placement.migration import KERNELS, run, spread
+from mapc.models.placement.layer_tables import LayerTables, load_kernels
+from mapc.models.placement.migration import run, spread
 from mapc.models.placement.plan import PlacementPlan
 from mapc.models.placement.problem import EQUAL, EXPECTED, NONE, WORST, PlacementProblem, StepTime
 from mapc.models.placement.rows import plan_of, rows_of
@@ -112,7 +111,7 @@ def test_units_that_gain_nothing_are_not_spent() -> None:
 def test_one_move_is_used_as_well_as_can_be(seed) -> None:
     """With one new pair a slot changes its expert; all such tables are compared."""
     problem = balance(seed, ranks=3, experts=4, slots=2, layers=1)
-    known = LayerTables(load(KERNELS), rows_of(problem), 0, layer_rules(problem)[0])
+    known = LayerTables(load_kernels(), rows_of(problem), 0, layer_rules(problem)[0])
     known.offer(problem.current[0])
     known.single(1)
     best = min(
@@ -127,7 +126,7 @@ def test_one_move_is_used_as_well_as_can_be(seed) -> None:
 @given(st.integers(0, 2**20), st.sampled_from([4, 6, 8]))
 def test_curves_never_rise_and_keep_their_caps(seed, doublings) -> None:
     problem = balance(seed, ranks=3, experts=5, slots=3, layers=1)
-    known = LayerTables(load(KERNELS), rows_of(problem), 0, layer_rules(problem)[0])
+    known = LayerTables(load_kernels(), rows_of(problem), 0, layer_rules(problem)[0])
     known.offer(problem.current[0])
     known.descend(problem.current[0], doublings, (0, 1, 8))
     known.anneal(4, 400, np.array([[4, 1e-2, 1e-4], [6, 1e-3, 1e-5]]), seed)
@@ -144,7 +143,7 @@ def test_curves_never_rise_and_keep_their_caps(seed, doublings) -> None:
 @given(st.integers(0, 2**20))
 def test_values_are_what_the_verifier_says(seed) -> None:
     problem = balance(seed, layers=1, goal=EXPECTED, activated=True)
-    known = LayerTables(load(KERNELS), rows_of(problem), 0, layer_rules(problem)[0])
+    known = LayerTables(load_kernels(), rows_of(problem), 0, layer_rules(problem)[0])
     for table in itertools.islice(tables(problem, 0), 5):
         free = problem.replace(max_moves=None)
         objective = verify(free, plan_of(problem, table[None])).objective
@@ -163,7 +162,7 @@ def test_annealing_obeys_pins_forbidden_pairs_and_the_cap(seed, cap, replicas) -
         start = feasible_tables(problem)[1][0]
     except InfeasibleError:
         assume(False)
-    known = LayerTables(load(KERNELS), rows_of(problem), 0, rule)
+    known = LayerTables(load_kernels(), rows_of(problem), 0, rule)
     known.offer(start)
     least = known.new_pairs(start)
     before = known.values(least + cap)[-1]
@@ -177,7 +176,7 @@ def test_annealing_reaches_the_best_table_within_a_cap() -> None:
     reached = 0
     for seed in range(12):
         problem = balance(seed, ranks=3, experts=6, slots=2, layers=1, profiles=1, goal=EXPECTED)
-        known = LayerTables(load(KERNELS), rows_of(problem), 0, layer_rules(problem)[0])
+        known = LayerTables(load_kernels(), rows_of(problem), 0, layer_rules(problem)[0])
         known.offer(problem.current[0])
         for turn in range(3):
             known.anneal(4, 2_000, np.array([[4, 1e-1, 1e-3], [6, 1e-2, 1e-4]]), turn)

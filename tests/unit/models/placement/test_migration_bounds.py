@@ -6,13 +6,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mapc.errors import InfeasibleError
-from mapc.kernels import load
 from mapc.models.placement import migration_bounds
-from mapc.models.placement.layer_tables import LayerTables
+from mapc.models.placement.layer_tables import LayerTables, load_kernels
 from mapc.models.placement.migration_bounds import budget_bound, lines, rounding, run
 from mapc.models.placement.problem import ADAPTIVE, EQUAL, NONE
 from mapc.models.placement.rows import rows_of
-from mapc.models.placement.rules import KERNELS, feasible_tables
+from mapc.models.placement.rules import feasible_tables
 from oracles.placement_cases import brute_force, random_problem, tables
 
 few = settings(max_examples=40, deadline=None, derandomize=True)
@@ -68,7 +67,7 @@ def test_curves_are_below_every_table(seed, average) -> None:
     except InfeasibleError:
         assume(False)
     rows = rows_of(problem)
-    known = LayerTables(load(KERNELS), rows, 0, rules[0])
+    known = LayerTables(load_kernels(), rows, 0, rules[0])
     known.offer(start[0])
     curve = lines(known, start[0].size, average, rounding(rows))
     for table in tables(problem, 0):
@@ -84,7 +83,7 @@ def test_no_move_and_one_move_are_exact() -> None:
             max_imbalance=0.0, layers=1, profiles=1, experts=4, ranks=3, slots=2,
         )  # fmt: skip
         best = brute_force(problem).objective
-        met += budget_bound(problem, load(KERNELS)) * problem.tick >= best * (1 - 1e-9)
+        met += budget_bound(problem) * problem.tick >= best * (1 - 1e-9)
     assert met == 10
 
 
@@ -101,7 +100,7 @@ def test_prices_bound_more_than_what_holds_for_any_budget(monkeypatch) -> None:
     )
     best = brute_force(problem).objective
     loose = brute_force(problem.replace(max_moves=None)).objective
-    bound = budget_bound(problem, load(KERNELS)) * problem.tick
+    bound = budget_bound(problem) * problem.tick
     assert loose < bound <= best
 
 

@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapc.kernels import load
-from mapc.models.placement.rules import KERNELS
+from mapc.models.placement.migration_bounds import PRICING
 
 few = settings(max_examples=40, deadline=None, derandomize=True)
 
 PLAIN = """
 import json
 import numpy as np
-from mapc.models.placement import migration_kernels as kernels
+from mapc.models.placement import capped_kernels, migration_kernels, pricing_kernels
 from mapc.random import stream
 
 rng = np.random.default_rng(5)
@@ -33,18 +33,16 @@ old[table, np.arange(ranks)[:, None]] = True
 never, ever = np.zeros_like(old), np.ones_like(old)
 rows = (item, np.ones(ranks), np.array([0, 1]), np.full(2, 0.5), never, ever, old)
 tables, values = np.empty((4, ranks, slots), dtype=np.int64), np.empty(4)
-kernels.greedy(table, *rows, 4, 0, 1, tables, values)
+migration_kernels.greedy(table, *rows, 4, 0, 1, tables, values)
 one, annealed = table.copy(), table.copy()
-best = kernels.single(one, *rows, 1)
+best = migration_kernels.single(one, *rows, 1)
 heat = np.array([[4, 1e-1, 1e-3], [6, 1e-2, 1e-4]])
-last = kernels.anneal(annealed, table, *rows, 3, 300, heat, stream(1))
+last = capped_kernels.anneal(annealed, table, *rows, 3, 300, heat, stream(1))
 used, load, new = np.empty(ranks, dtype=np.int64), np.empty((ranks, 2)), np.empty(1, dtype=np.int64)
 price = rng.random((ranks, 2))
-dual = kernels.relax(item, price, rng.random(ranks), 0.1, never, ever, old, used, load, new)
-column = np.empty(4, dtype=np.int64)
-kernels.assign(rng.integers(0, 9, (4, 4)), column)
+dual = pricing_kernels.relax(item, price, rng.random(ranks), 0.1, never, ever, old, used, load, new)
 print(json.dumps([tables.tolist(), values.tolist(), one.tolist(), best, annealed.tolist(), last,
-                  dual, used.tolist(), load.tolist(), new.tolist(), column.tolist()]))
+                  dual, used.tolist(), load.tolist(), new.tolist()]))
 """
 
 
@@ -83,7 +81,7 @@ def test_every_expert_is_placed_at_least_cost(case) -> None:
     n_experts, n_ranks = allowed.shape
     used, loads = np.empty(n_ranks, dtype=np.int64), np.empty((n_ranks, 2))
     new = np.empty(1, dtype=np.int64)
-    total = load(KERNELS).relax(*case, used, loads, new)
+    total = load(PRICING).relax(*case, used, loads, new)
     expected = 0.0
     for e in range(n_experts):
         best = np.inf
