@@ -146,3 +146,21 @@ def test_what_a_program_cannot_take_is_refused(name: str) -> None:
     )
     with pytest.raises(UsageError, match=name):
         FORMULATIONS[name].lower(problem)
+
+
+def test_highs_finds_the_optimum_that_symmetry_detection_loses() -> None:
+    """HiGHS 1.13.1 called 8493463 optimal here when it looked for symmetries and restarted."""
+    counts = np.array([[[80, 450, 60, 370, 1110, 310, 780, 40]]])
+    problem = PlacementProblem(
+        name="one layer",
+        counts=counts,
+        profiles=("all",),
+        weight=np.ones(1),
+        scale=np.array([0.00125]),
+        cluster=DeviceGraph.cluster([2, 2], 10**15, 9.0, 1.0),
+        slots=3,
+    )
+    program, _ = FORMULATIONS["balance"].lower(problem)
+    found = [registry.solve(program, name, limits=ONE_WORKER) for name in ("highs", "cpsat")]
+    assert [one.status for one in found] == [Status.OPTIMAL] * 2
+    assert [one.objective for one in found] == [8388607.0] * 2

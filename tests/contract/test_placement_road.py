@@ -57,6 +57,9 @@ KINDS: dict[str, tuple[dict[str, Any], ...]] = {
     "home": (FREE | {"traffic": HOME, "transfer": True, "dispatch": LOCAL, "ranks": 3},),
     "coordinate": (LAYERS_OF_ONE | {"traffic": CHAIN},),
     "migrate": tuple({"current": True, "max_moves": k, "traffic": NONE} for k in (0, 1, 3)),
+    "migration-floor": tuple(
+        {"current": True, "max_moves": k, "traffic": NONE, "dispatch": EQUAL} for k in (0, 1, 3)
+    ),
     "traffic": ({"traffic": CHAIN, "transfer": True}, {"traffic": HOME, "transfer": True}),
     "moetuner": (LAYERS_OF_ONE | {"traffic": CHAIN},),
     "milp": (LAYERS_OF_ONE | {"traffic": CHAIN}, {"traffic": NONE, "dispatch": EQUAL}),

@@ -185,8 +185,8 @@ EXPORTERS: Mapping[str, Exporter] = {
             Option(
                 "dispatch",
                 "As --ep-dispatch-algorithm. lp: splits tokens batch by batch.",
-                default="static",
-                choices=("static", "lp"),
+                default="dynamic",
+                choices=("dynamic", "static", "lp"),
             ),
         ),
         _placement(

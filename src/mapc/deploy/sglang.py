@@ -11,7 +11,7 @@ from mapc.models.placement.problem import PlacementProblem
 LP = "lp"
 
 
-def export(problem: PlacementProblem, plan: PlacementPlan, *, dispatch: str = "static") -> str:
+def export(problem: PlacementProblem, plan: PlacementPlan, *, dispatch: str = "dynamic") -> str:
     """Return ``physical_to_logical_map``, a row for every layer of the model.
 
     SGLang passes the keys of the file on as arguments, so that this is the only one. Layers without
@@ -21,21 +21,22 @@ def export(problem: PlacementProblem, plan: PlacementPlan, *, dispatch: str = "s
     Launch with::
 
         --ep-size G --ep-num-redundant-experts R --init-expert-location FILE
-        --ep-dispatch-algorithm static
+        --ep-dispatch-algorithm dynamic
 
-    with G ranks and R = slots - experts. ``static`` takes a replica on the token's own rank where
-    there is one, else spreads tokens evenly; without ``--enable-eplb`` the placement stays.
+    with G ranks and R = slots - experts. ``dynamic`` draws a replica for every token, as plans for
+    equal dispatch assume. ``static`` settles a replica for every rank, its own where there is one:
+    near to what plans for local dispatch assume. Without ``--enable-eplb`` the placement stays.
 
     Parameters
     ----------
     dispatch : str
-        ``"static"``, or ``"lp"`` for plans with a split of their own: SGLang then solves for the
-        split batch by batch (``--ep-dispatch-algorithm lp``).
+        ``"dynamic"`` or ``"static"``; ``"lp"`` for plans with a split of their own: SGLang then
+        solves for the split batch by batch (``--ep-dispatch-algorithm lp``).
 
     Raises
     ------
     UsageError
-        For dead ranks, and for a plan with a split under ``static``.
+        For dead ranks, and for a plan with a split but under ``lp``.
     InstanceError
         For a plan that does not belong to the problem.
     """

@@ -96,6 +96,9 @@ def _configure(highs: Highs, program: Program, limits: Limits) -> None:
         "random_seed": limits.seed,
         "mip_rel_gap": limits.gap,
         "mip_abs_gap": 0.5 if _whole_units(program) else 0.0,
+        # HiGHS 1.13.1 with symmetry detection and a restart calls 8493463 optimal on a program of
+        # the placement family whose optimum is 8388607
+        "mip_detect_symmetry": False,
     }
     if limits.nodes is not None:
         options["mip_max_nodes"] = limits.nodes

@@ -268,7 +268,7 @@ def test_an_expert_that_arrives_takes_the_free_slot() -> None:
 def test_options_are_checked() -> None:
     with pytest.raises(UsageError, match="exporter vllm: unknown option 'dispatch'; it takes none"):
         exporter("vllm")(*mixtral(), dispatch="lp")
-    with pytest.raises(UsageError, match="expected static or lp"):
+    with pytest.raises(UsageError, match="expected dynamic, static or lp"):
         exporter("sglang")(*mixtral(), dispatch="fair")
 
 

@@ -34,7 +34,7 @@ def run(problem: PlacementProblem, search: Search) -> None:
     Replicas are taken to share evenly, as they do unless dispatch is adaptive. Problems with a
     budget of moves are left to ``migrate``.
     """
-    if not problem.balance_only or problem.dispatch == ADAPTIVE or problem.max_moves is not None:
+    if not problem.balance_only or problem.dispatch == ADAPTIVE or problem.budgeted:
         return
     kernels = load(KERNELS, search.done)
     tables = None if kernels is None else start_tables(problem, search)

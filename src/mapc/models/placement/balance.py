@@ -29,6 +29,7 @@ from mapc.models.base import Search
 from mapc.models.placement.activation_bounds import least_extra
 from mapc.models.placement.bounds import mean_bound, row_bounds
 from mapc.models.placement.problem import LOCAL, FloatArray, PlacementProblem
+from mapc.models.placement.relabelling import relabel
 from mapc.models.placement.rows import plan_of, rows_of
 
 SOURCE = "descent"
@@ -232,7 +233,7 @@ def run(problem: PlacementProblem, search: Search) -> None:
     For a single profile that is what counts. For several it is a start, and where transfers cost
     something as well; neither is refined.
     """
-    bound = len(problem.pinned) or len(problem.forbidden) or problem.max_moves is not None
+    bound = len(problem.pinned) or len(problem.forbidden) or problem.budgeted
     if bound or not (problem.cost.token or problem.cost.expert):
         return
     kernels = _Kernels.loaded(search.done)
@@ -287,4 +288,6 @@ def _offer(problem: PlacementProblem, tables: IntArray, search: Search) -> None:
         load = share[:, layer, tables].sum(axis=3) / problem.cluster.speed[problem.live]
         if (load > problem.max_imbalance * (1 + 1e-12) * load.mean(axis=2, keepdims=True)).any():
             return
+    if problem.current is not None:
+        tables = relabel(problem, tables)
     search.propose(plan_of(problem, tables), SOURCE)

@@ -28,11 +28,18 @@ METHODS = (
     _method("anneal", HEURISTIC, "annealing:run", "q-norm annealing over all profiles"),
     _method("split", HEURISTIC, "splitting:run", "placement and split that adapts per profile"),
     _method("nodes", HEURISTIC, "nodes:run", "experts to nodes by affinity, then to ranks"),
-    _method("home", HEURISTIC, "home:run", "replicas where tokens live: a MIP for each layer"),
+    _method("home", HEURISTIC, "home:run", "replicas where tokens live: a flow for each layer"),
     _method(
         "coordinate", HEURISTIC, "coordinate:run", "layer after layer by assignments and swaps"
     ),
     _method("migrate", HEURISTIC, "migration:run", "best use of a budget of moves over all layers"),
+    _method(
+        "migration-floor",
+        BOUND,
+        "migration_bounds:run",
+        "prices on load, slots and moves",
+        False,
+    ),
     _method("pairs", BOUND, "pair_bounds:run", "pairs of layers: partners on one rank or node"),
     _method("traffic", BOUND, "traffic_bounds:run", "bounds on transfers under a load limit"),
     _method(

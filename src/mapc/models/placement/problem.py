@@ -252,7 +252,12 @@ class PlacementProblem:
     def free(self) -> bool:
         """Whether any table of slots is allowed: no pins, forbidden pairs, dead ranks, budget."""
         bound = len(self.pinned) or len(self.forbidden) or self.dead.any()
-        return not bound and self.max_moves is None and self.max_imbalance is None
+        return not bound and not self.budgeted and self.max_imbalance is None
+
+    @property
+    def budgeted(self) -> bool:
+        """Whether a budget of moves excludes any table."""
+        return self.max_moves is not None and self.max_moves < self.n_layers * self.n_slots
 
     # -- exact arithmetic ----------------------------------------------------------------------
 

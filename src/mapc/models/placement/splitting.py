@@ -55,7 +55,7 @@ def run(problem: PlacementProblem, search: Search) -> None:
     assert even is not None
     assert kernels is not None
     offer(problem, search, split_plan(problem, tables), "split")
-    if problem.max_moves is not None:
+    if problem.budgeted:
         return
     rules, seed = layer_rules(problem), search.seed
     rows, lam = rows_of(problem), np.ones(problem.n_profiles)
