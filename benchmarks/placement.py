@@ -8,10 +8,10 @@ experts] for each; it is looked for in ``$MAPC_DATA/placement`` and in the folde
 beside the repository, and without one loads are generated. Each profile is placed alone, for equal
 shares of replicas.
 
-EPLB is a restatement (``mapc.models.placement.eplb``): its rules, in NumPy and over all layers at
-once, so that it is faster than the original. ``hier`` is the hierarchical rule with nodes of eight
-ranks and eight expert groups where these divide, ``glob`` the global one. EPLB's figures are those
-of its tables as they are, duplicates on a rank included; ``dup`` counts these in the global ones.
+EPLB is a restatement (``mapc.models.placement.baselines.eplb``): its rules, in NumPy and over all
+layers at once, so that it is faster than the original. ``hier`` is the hierarchical rule with nodes
+of eight ranks and eight expert groups where these divide, ``glob`` the global one. EPLB's figures
+are those of its tables as they are, duplicates on a rank included; ``dup`` counts these in the global ones.
 
 Printed are
 
@@ -40,9 +40,9 @@ import mapc
 from mapc.graph.devices import DeviceGraph
 from mapc.kernels import MODULES, load
 from mapc.models import family_of
-from mapc.models.placement import eplb
-from mapc.models.placement.bounds import row_bounds
+from mapc.models.placement.baselines import eplb
 from mapc.models.placement.problem import PlacementProblem
+from mapc.models.placement.work.bounds import row_bounds
 from mapc.solvers.portfolio import Portfolio
 
 ROOT = Path(__file__).resolve().parents[1]

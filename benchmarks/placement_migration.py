@@ -21,13 +21,13 @@ import numpy as np
 import mapc
 from mapc.graph.devices import DeviceGraph
 from mapc.graph.operators import IntArray
-from mapc.models.placement.balance import balance_tables
-from mapc.models.placement.eplb import rebalance
+from mapc.models.placement.baselines.eplb import rebalance
+from mapc.models.placement.moves.relabelling import relabel
+from mapc.models.placement.moves.rules import members
 from mapc.models.placement.problem import PlacementProblem
-from mapc.models.placement.relabelling import relabel
 from mapc.models.placement.rows import plan_of, rows_of
-from mapc.models.placement.rules import members
 from mapc.models.placement.verify import verify
+from mapc.models.placement.work.balance import balance_tables
 
 PARTS = (0.0, 0.01, 0.05, 0.10, 1.0)
 """Budgets, as parts of all slots of all layers."""

@@ -32,10 +32,15 @@ from numpy.typing import NDArray
 import mapc
 from mapc.graph.devices import DeviceGraph
 from mapc.kernels import MODULES, load
-from mapc.models.placement import eplb
+from mapc.models.placement.baselines import eplb
 from mapc.models.placement.plan import PlacementPlan
 from mapc.models.placement.problem import ADAPTIVE, EQUAL, PlacementProblem, StepTime
-from mapc.models.placement.robust import HeldOut, keep_profiles, leave_one_out, robust_profiles
+from mapc.models.placement.profiles.robust import (
+    HeldOut,
+    keep_profiles,
+    leave_one_out,
+    robust_profiles,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("MAPC_DATA", ROOT.parent / "shared" / "data"))

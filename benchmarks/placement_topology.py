@@ -19,10 +19,10 @@ import numpy as np
 
 from mapc.graph.devices import DeviceGraph
 from mapc.instances.generators.transitions import mutual_information, synthesise
-from mapc.models.placement import tradeoff
-from mapc.models.placement.baselines import eplb_global, eplb_hierarchical
+from mapc.models.placement.baselines.layouts import eplb_global, eplb_hierarchical
 from mapc.models.placement.problem import CHAIN, HOME, LOCAL, PlacementProblem, StepTime
-from mapc.models.placement.tradeoff import _Sweep
+from mapc.models.placement.topology import tradeoff
+from mapc.models.placement.topology.tradeoff import _Sweep
 from mapc.models.placement.verify import verify
 
 CASES = (
@@ -100,8 +100,9 @@ def row(name: str, search: _Sweep, begin: float) -> None:
 
 
 def show(problem: PlacementProblem) -> None:
-    from mapc.models.placement import balance, nodes, traffic_bounds
-    from mapc.models.placement import home as home_traffic
+    from mapc.models.placement.topology import home as home_traffic
+    from mapc.models.placement.topology import nodes, traffic_bounds
+    from mapc.models.placement.work import balance
 
     print(f"\n{problem.name}\n  {'method':<28}{'cross node':>10}{'balanced':>10}{'worst':>10}")
     for method in (eplb_hierarchical, eplb_global):

@@ -27,11 +27,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mapc.graph.operators import IntArray
-from mapc.models.placement import eplb
-from mapc.models.placement.balance import balance_tables
-from mapc.models.placement.baselines import without_duplicates
+from mapc.models.placement.baselines import eplb
+from mapc.models.placement.baselines.layouts import without_duplicates
+from mapc.models.placement.baselines.slot_order import keep_slots, match_ranks
 from mapc.models.placement.problem import FloatArray
-from mapc.models.placement.slot_order import keep_slots, match_ranks
+from mapc.models.placement.work.balance import balance_tables
 
 __all__ = ["EplbPolicy", "rebalance_experts"]
 

@@ -17,9 +17,9 @@ import pytest
 import mapc
 from mapc.graph.devices import DeviceGraph
 from mapc.graph.operators import IntArray
-from mapc.models.placement.bounds import layer_bounds
 from mapc.models.placement.problem import ADAPTIVE, CHAIN, WORST, PlacementProblem, StepTime
 from mapc.models.placement.verify import replay
+from mapc.models.placement.work.bounds import layer_bounds
 from mapc.solvers.base import Status
 from mapc.solvers.result import Result
 

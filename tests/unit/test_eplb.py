@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapc.eplb import EplbPolicy, rebalance_experts
-from mapc.models.placement import eplb
-from mapc.models.placement.baselines import without_duplicates
+from mapc.models.placement.baselines import eplb
+from mapc.models.placement.baselines.layouts import without_duplicates
 
 DATA = Path(os.environ.get("MAPC_DATA", Path(__file__).parents[3] / "shared" / "data"))
 COUNTS = DATA / "placement" / "deepseek_v3_expert_counts.npz"

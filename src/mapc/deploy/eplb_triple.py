@@ -7,7 +7,7 @@ import io
 import numpy as np
 
 from mapc.deploy.experts import physical_experts
-from mapc.models.placement.eplb import tables_from
+from mapc.models.placement.baselines.eplb import tables_from
 from mapc.models.placement.plan import PlacementPlan
 from mapc.models.placement.problem import PlacementProblem
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from mapc.errors import InstanceError, UsageError
 from mapc.graph.operators import IntArray
+from mapc.models.placement.baselines.slot_order import keep_slots
 from mapc.models.placement.plan import PlacementPlan
 from mapc.models.placement.problem import PlacementProblem
-from mapc.models.placement.slot_order import keep_slots
 
 
 def physical_experts(

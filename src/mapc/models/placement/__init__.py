@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from mapc.errors import UsageError
+from mapc.models.placement.checks.precheck import check_possible
 from mapc.models.placement.formulations import FORMULATIONS
 from mapc.models.placement.methods import METHODS
 from mapc.models.placement.plan import PlacementPlan
-from mapc.models.placement.precheck import check_possible
 from mapc.models.placement.problem import PlacementProblem
 from mapc.models.placement.rows import plan_of
 from mapc.models.placement.verify import verify

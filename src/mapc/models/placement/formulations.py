@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 from mapc.models.base import Formulation
-from mapc.models.placement.balance_models import lower_balance
-from mapc.models.placement.chain_models import lower_chain
-from mapc.models.placement.home_model import FORMULATIONS_HOME
-from mapc.models.placement.moetuner_models import FORMULATIONS_MOETUNER
+from mapc.models.placement.baselines.moetuner_models import FORMULATIONS_MOETUNER
+from mapc.models.placement.programs.balance_models import lower_balance
+from mapc.models.placement.programs.chain_models import lower_chain
+from mapc.models.placement.topology.home_model import FORMULATIONS_HOME
 
 FORMULATIONS: dict[str, Formulation] = {
     "degree": Formulation(

@@ -17,34 +17,61 @@ def _method(name: str, stage: str, target: str, summary: str, default: bool = Tr
 
 
 METHODS = (
-    _method("floor", BOUND, "bounds:run", "mean load, hottest experts with their companions"),
-    _method("contiguous", HEURISTIC, "baselines:contiguous", "experts in order"),
-    _method("eplb", HEURISTIC, "baselines:eplb_hierarchical", "EPLB, groups packed on nodes"),
-    _method("eplb-global", HEURISTIC, "baselines:eplb_global", "EPLB, one group, one node"),
-    _method("stay", HEURISTIC, "rules:run", "what is in force, mended as far as rules demand"),
-    _method("assignment", EXACT, "assignment:run", "one expert per rank: linear assignments"),
-    _method("chain", EXACT, "chain:run", "few balanced states per layer: dynamic programming"),
-    _method("descent", HEURISTIC, "balance:run", "replica counts, packing, steepest descent"),
-    _method("anneal", HEURISTIC, "annealing:run", "q-norm annealing over all profiles"),
-    _method("split", HEURISTIC, "splitting:run", "placement and split that adapts per profile"),
-    _method("nodes", HEURISTIC, "nodes:run", "experts to nodes by affinity, then to ranks"),
-    _method("home", HEURISTIC, "home:run", "replicas where tokens live: a flow for each layer"),
+    _method("floor", BOUND, "work.bounds:run", "mean load, hottest experts with their companions"),
+    _method("contiguous", HEURISTIC, "baselines.layouts:contiguous", "experts in order"),
     _method(
-        "coordinate", HEURISTIC, "coordinate:run", "layer after layer by assignments and swaps"
+        "eplb", HEURISTIC, "baselines.layouts:eplb_hierarchical", "EPLB, groups packed on nodes"
     ),
-    _method("migrate", HEURISTIC, "migration:run", "best use of a budget of moves over all layers"),
+    _method("eplb-global", HEURISTIC, "baselines.layouts:eplb_global", "EPLB, one group, one node"),
+    _method(
+        "stay", HEURISTIC, "moves.rules:run", "what is in force, mended as far as rules demand"
+    ),
+    _method(
+        "assignment", EXACT, "chains.assignment:run", "one expert per rank: linear assignments"
+    ),
+    _method(
+        "chain", EXACT, "chains.chain:run", "few balanced states per layer: dynamic programming"
+    ),
+    _method("descent", HEURISTIC, "work.balance:run", "replica counts, packing, steepest descent"),
+    _method("anneal", HEURISTIC, "profiles.annealing:run", "q-norm annealing over all profiles"),
+    _method(
+        "split", HEURISTIC, "profiles.splitting:run", "placement and split that adapts per profile"
+    ),
+    _method(
+        "nodes", HEURISTIC, "topology.nodes:run", "experts to nodes by affinity, then to ranks"
+    ),
+    _method(
+        "home", HEURISTIC, "topology.home:run", "replicas where tokens live: a flow for each layer"
+    ),
+    _method(
+        "coordinate",
+        HEURISTIC,
+        "chains.coordinate:run",
+        "layer after layer by assignments and swaps",
+    ),
+    _method(
+        "migrate", HEURISTIC, "moves.migration:run", "best use of a budget of moves over all layers"
+    ),
     _method(
         "migration-floor",
         BOUND,
-        "migration_bounds:run",
+        "moves.migration_bounds:run",
         "prices on load, slots and moves",
         False,
     ),
-    _method("pairs", BOUND, "pair_bounds:run", "pairs of layers: partners on one rank or node"),
-    _method("traffic", BOUND, "traffic_bounds:run", "bounds on transfers under a load limit"),
     _method(
-        "moetuner", HEURISTIC, "moetuner:run", "MoETuner: balance ILP, then mapping ILP", False
+        "pairs", BOUND, "chains.pair_bounds:run", "pairs of layers: partners on one rank or node"
     ),
-    _method("milp", EXACT, "milp:run", "linearised model with degree rows", False),
+    _method(
+        "traffic", BOUND, "topology.traffic_bounds:run", "bounds on transfers under a load limit"
+    ),
+    _method(
+        "moetuner",
+        HEURISTIC,
+        "baselines.moetuner:run",
+        "MoETuner: balance ILP, then mapping ILP",
+        False,
+    ),
+    _method("milp", EXACT, "programs.milp:run", "linearised model with degree rows", False),
 )
 """In the order in which they run."""

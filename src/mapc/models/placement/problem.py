@@ -155,7 +155,7 @@ class PlacementProblem:
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        from mapc.models.placement.validation import check_range, check_types, validate
+        from mapc.models.placement.checks.validation import check_range, check_types, validate
 
         check_types(self)
         # what may be left out, filled in; validation sees the whole

@@ -93,12 +93,16 @@ def test_what_is_allowed_where() -> None:
         {"forbidden": np.array([[0, 0, 0]])},
         {"max_imbalance": 2.0},
         {"dead": np.array([True, False, False, False]), "slots": 2},
-        {"current": np.arange(8).reshape(2, 4, 1) % 4, "max_moves": 8},
+        {"current": np.arange(8).reshape(2, 4, 1) % 4, "max_moves": 7},
     ],
 )
 def test_what_binds(change: dict[str, object]) -> None:
     assert tiny().free
     assert not tiny(**change).free
+
+
+def test_a_budget_for_all_slots_binds_nothing() -> None:
+    assert tiny(current=np.arange(8).reshape(2, 4, 1) % 4, max_moves=8).free
 
 
 def test_factors() -> None:

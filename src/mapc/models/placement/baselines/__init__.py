@@ -1,0 +1,1 @@
+"""What runtimes and papers do, restated under their names."""

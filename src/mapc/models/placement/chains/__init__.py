@@ -1,0 +1,1 @@
+"""Tokens that stay where their expert is, without replicas: exact and near it."""

@@ -1,0 +1,1 @@
+"""Rules on single experts and ranks, and budgets of moves."""

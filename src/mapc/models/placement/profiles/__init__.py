@@ -1,0 +1,1 @@
+"""One placement for many profiles, with equal or adapting splits."""

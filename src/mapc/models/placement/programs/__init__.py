@@ -1,0 +1,1 @@
+"""Placement as programs for solvers."""

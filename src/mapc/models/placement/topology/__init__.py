@@ -1,0 +1,1 @@
+"""Nodes, links and where tokens live: searches, bounds, and what they cost each other."""
