@@ -9,9 +9,10 @@ beside the repository, and without one loads are generated. Each profile is plac
 shares of replicas.
 
 EPLB is a restatement (``mapc.models.placement.baselines.eplb``): its rules, in NumPy and over all
-layers at once, so that it is faster than the original. ``hier`` is the hierarchical rule with nodes
-of eight ranks and eight expert groups where these divide, ``glob`` the global one. EPLB's figures
-are those of its tables as they are, duplicates on a rank included; ``dup`` counts these in the global ones.
+layers at once, so that it is faster than the original. ``hier`` is the hierarchical rule with
+nodes of eight ranks and eight expert groups where these divide, ``glob`` the global one. EPLB's
+figures are those of its tables as they are, duplicates on a rank included; ``dup`` counts these
+in the global ones.
 
 Printed are
 
