@@ -36,6 +36,7 @@ from mapc.models.placement.problem import (
     WORST,
     PlacementProblem,
 )
+from mapc.models.placement.profiles.robust import robust_profiles
 from mapc.options import Option
 from mapc.units import parse_bytes
 
@@ -48,6 +49,7 @@ class Building(TypedDict, total=False):
 
     profile: Sequence[str]
     profile_weights: Sequence[float]
+    noisy_copies: int
     ranks: int
     nodes: int
     slots: int
@@ -78,6 +80,7 @@ class Building(TypedDict, total=False):
 OPTIONS: tuple[Option, ...] = (
     Option("profile", "Profiles of the file to place for, or all.", many=True),
     Option("profile_weights", "How much each of them counts.", float, many=True),
+    Option("noisy_copies", "Copies of each with noise, for loads not seen.", int, default=0),
     Option("ranks", "GPUs that share the experts.", int),
     Option("nodes", "Nodes they are spread over evenly.", int, default=1),
     Option("slots", "Experts that a rank holds in each layer, replicas included.", int),
@@ -140,7 +143,8 @@ def build(recording: Recording, where: str, **options: Any) -> PlacementProblem:
         For options that contradict each other or the file.
     """
     try:
-        return _build(recording, options)
+        problem = _build(recording, options)
+        return robust_profiles(problem, copies=options.get("noisy_copies", 0))
     except InstanceError as error:
         raise error.inside(where) from None
 

@@ -136,6 +136,17 @@ def test_goal_and_weights() -> None:
     assert problem.cost.profiles == WORST
 
 
+def test_noisy_copies() -> None:
+    many = recording(1000 * np.array(DAY), 1000 * np.array(NIGHT))
+    given, more = make(many), make(many, noisy_copies=2)
+    n = given.n_profiles
+    assert more.n_profiles == 3 * n
+    assert more.profiles[n:] == tuple(f"{name}~{i}" for i in (1, 2) for name in given.profiles)
+    assert (more.counts[:n] == given.counts).all()
+    assert (more.counts[n:].sum(axis=2) == np.tile(given.counts.sum(axis=2), (2, 1))).all()
+    assert (more.counts[n:] != np.tile(given.counts, (2, 1, 1))).any()
+
+
 # -- layers ----------------------------------------------------------------------------------------
 
 DENSE = [[0, 0, 0, 0]]
