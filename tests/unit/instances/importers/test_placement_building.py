@@ -143,7 +143,8 @@ def test_noisy_copies() -> None:
     assert more.n_profiles == 3 * n
     assert more.profiles[n:] == tuple(f"{name}~{i}" for i in (1, 2) for name in given.profiles)
     assert (more.counts[:n] == given.counts).all()
-    assert (more.counts[n:].sum(axis=2) == np.tile(given.counts.sum(axis=2), (2, 1))).all()
+    off = more.counts[n:].sum(axis=2) - np.tile(given.counts.sum(axis=2), (2, 1))
+    assert np.abs(off).max() <= given.n_experts / 2  # each is rounded to whole tokens
     assert (more.counts[n:] != np.tile(given.counts, (2, 1, 1))).any()
 
 
