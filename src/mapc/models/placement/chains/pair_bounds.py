@@ -5,11 +5,16 @@ from g to h costs at least a [g != h] + b [other node]. So transfers into a laye
 a (T - K) + b (T - K'), with T all token pairs, K those that stay on their rank, K' in their node.
 
 *Partners.* An expert shares its rank with exactly C experts of the next layer and is shared by
-exactly C of the layer before; its node with at most C n, n the ranks of the largest node. Pairs
-that stay are therefore a bipartite graph of degree C (at most C n), and K is at most the heaviest
-such graph: an assignment with C partners each, solved exactly, or bounded by the C heaviest
-partners of every row, or of every column. Any placement gives such a graph; not every graph is a
-placement, so that it is a bound only (97 % of the optimum on the Mixtral trace).
+exactly C of the layer before; its node with C n of them, n the ranks of that node. Pairs that stay
+are therefore a bipartite graph of degree C (C n, where nodes are equally large), and K is at most
+the heaviest such graph: an assignment with C partners each, solved exactly, or bounded by the C
+heaviest partners of every row, or of every column. Any placement gives such a graph; not every
+graph is a placement, so that it is a bound only (97 % of the optimum on the Mixtral trace).
+
+Where nodes differ in size, degrees are at most D = C n of the largest. Such a graph on E + E
+experts need not be part of one of degree D on them (two rooms of 2 and of 1), but it is of one on
+2 E + 2 E with E that weigh nothing: what an expert lacks goes to them, evenly, no more than D to
+each as there are E of them, and they take what is then left among themselves, which is even too.
 
 *Profiles.* Expected steps of all profiles share one placement: K is the heaviest graph for the sum
 of their token pairs. Otherwise each profile is bounded by itself.
@@ -22,6 +27,7 @@ of their token pairs. Otherwise each profile is bounded by itself.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,6 +42,24 @@ WORK = 2e9
 Partners = Callable[[FloatArray, int, BoolArray], float]
 EXACT = 2.0**52
 """Below it sums of whole numbers are exact."""
+
+
+class Level(NamedTuple):
+    """Where experts can be together.
+
+    Attributes
+    ----------
+    degree : int
+        Most partners of an expert.
+    equal : bool
+        Whether every expert has that many.
+    price : float64[P]
+        Ticks saved by a token pair that stays.
+    """
+
+    degree: int
+    equal: bool
+    price: FloatArray
 
 
 def run(problem: PlacementProblem, search: Search) -> None:
@@ -70,29 +94,31 @@ def transfers(problem: PlacementProblem, profiles: IntArray, search: Search) -> 
     Summed over the given profiles, for links that add up. None when the search is over.
     """
     assert problem.transitions is not None
-    degrees, prices = levels(problem)
-    steps = sum(float(problem.n_layers - 1) * problem.n_experts**3 * degree for degree in degrees)
+    found = levels(problem)
+    sizes = (problem.n_experts * (1 if level.equal else 2) for level in found)
+    steps = sum(size**3 * level.degree for size, level in zip(sizes, found, strict=True))
     kernels = None
-    if steps <= WORK:
+    if float(steps) * (problem.n_layers - 1) <= WORK:
         kernels = load("mapc.models.placement.chains.pair_bounds_kernels", search.done)
     least = np.zeros(problem.n_layers)
     for layer in range(1, problem.n_layers):
         pairs = problem.transitions[profiles, layer - 1].astype(np.float64)
-        for degree, price in zip(degrees, prices, strict=True):
+        for level in found:
             if search.done():
                 return None
-            if not price[profiles].any():
+            price = level.price[profiles]
+            if not price.any():
                 continue
-            weight = np.tensordot(price[profiles], pairs, 1)
-            stays = heaviest(weight, degree)
+            weight = np.tensordot(price, pairs, 1)
+            stays = heaviest(weight, level.degree)
             if kernels is not None:
-                stays = min(stays, _exactly(weight, degree, kernels.partners))
+                stays = min(stays, _exactly(weight, level, kernels.partners))
             least[layer] += weight.sum() - stays
     return least
 
 
-def levels(problem: PlacementProblem) -> tuple[list[int], list[FloatArray]]:
-    """Return partners of an expert and ticks saved by being together, float64[P]: rank, node."""
+def levels(problem: PlacementProblem) -> list[Level]:
+    """Return what being together on a rank saves, and in a node beside that."""
     live = problem.live
     pair = problem.pair_ticks[:, live][:, :, live]
     apart = ~np.eye(len(live), dtype=np.bool_)
@@ -100,12 +126,15 @@ def levels(problem: PlacementProblem) -> tuple[list[int], list[FloatArray]]:
     far = node[:, None] != node
     cheapest = pair[:, apart].min(axis=1, initial=np.inf)
     if not apart.any():
-        return [], []
+        return []
     if not far.any():
-        return [problem.slots], [cheapest]
-    largest = int(np.bincount(node).max()) * problem.slots
+        return [Level(problem.slots, True, cheapest)]
+    sizes = np.unique(np.bincount(node)[node])
     across: FloatArray = pair[:, far].min(axis=1) - cheapest
-    return [problem.slots, largest], [cheapest, across]
+    return [
+        Level(problem.slots, True, cheapest),
+        Level(int(sizes.max()) * problem.slots, len(sizes) == 1, across),
+    ]
 
 
 def heaviest(weight: FloatArray, degree: int) -> float:
@@ -118,11 +147,14 @@ def heaviest(weight: FloatArray, degree: int) -> float:
     return float(min(by_row[:, n - degree :].sum(), by_column[n - degree :].sum()))
 
 
-def _exactly(weight: FloatArray, degree: int, partners: Partners) -> float:
-    """Return the weight of the heaviest graph in which everyone has ``degree`` partners."""
-    n = len(weight)
-    if degree >= n:
+def _exactly(weight: FloatArray, level: Level, partners: Partners) -> float:
+    """Return the weight of the heaviest graph of as many partners, or of at most as many."""
+    degree = level.degree
+    if degree >= len(weight):
         return float(weight.sum())
+    if not level.equal:
+        weight = np.pad(weight, (0, len(weight)))
+    n = len(weight)
     unit = max(1, int(np.gcd.reduce(weight.astype(np.int64), axis=None)))
     whole, used = weight / unit, np.zeros((n, n), dtype=np.bool_)
     most = whole.max()

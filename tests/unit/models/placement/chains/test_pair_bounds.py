@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from mapc.graph.devices import DeviceGraph
 from mapc.kernels import load
 from mapc.models.placement.chains import pair_bounds
+from mapc.models.placement.plan import PlacementPlan
 from mapc.models.placement.problem import CHAIN, PlacementProblem, StepTime
+from mapc.models.placement.verify import verify
 from oracles.placement_states import Recorder, brute_force, small_problems
 
 DATA = Path(os.environ.get("MAPC_DATA", Path(__file__).parents[6] / "shared" / "data"))
@@ -62,6 +64,27 @@ def test_bounds_stay_below_the_optimum(problem: PlacementProblem, exactly: bool)
     best = brute_force(problem)
     if search.bound is not None and best is not None:
         assert search.bound <= best
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    nodes=st.sampled_from([[2, 1], [1, 3], [1, 1, 2]]), slots=st.integers(1, 2),
+    seed=st.integers(0, 10**6),
+)  # fmt: skip
+def test_nodes_of_different_size_may_keep_all_their_pairs(
+    nodes: list[int], slots: int, seed: int
+) -> None:
+    # tokens of a node never leave it: one of degree `largest` only would have to break pairs
+    rng = np.random.default_rng(seed)
+    home = np.repeat(np.arange(len(nodes)), nodes).repeat(slots)
+    pairs = rng.integers(1, 9, (1, 1, len(home), len(home))) * (home[:, None] == home)
+    problem = _chain(np.ones((1, 2, len(home))), pairs, nodes)
+    search = Recorder(problem)
+    pair_bounds.run(problem, search)
+    plan = PlacementPlan(np.tile(np.arange(len(home)).reshape(-1, slots), (2, 1, 1)))
+    assert search.bound <= verify(problem, plan).objective
+    if slots == 1:
+        assert search.bound <= brute_force(problem)
 
 
 def test_replicas_and_other_traffic_are_left_alone() -> None:
