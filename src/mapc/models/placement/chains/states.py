@@ -136,6 +136,8 @@ def symmetries(problem: PlacementProblem, allowed: BoolArray) -> IntArray:
     live = problem.live
     pair = problem.pair_ticks[:, live][:, :, live]
     flat = [problem.token_ticks[:, live], problem.expert_ticks[:, live], allowed]
+    if problem.max_imbalance is not None:  # loads are divided by speed, whatever tokens cost
+        flat.append(problem.cluster.speed[live])
     if problem.traffic == HOME:  # where tokens live tells ranks apart
         return np.zeros((0, len(live)), dtype=np.int64)
 

@@ -37,6 +37,27 @@ def test_the_chain_is_the_optimum_and_proves_it(problem: PlacementProblem) -> No
     assert best - doubt <= search.bound <= best
 
 
+def test_a_limit_on_loads_tells_ranks_apart_that_cost_the_same() -> None:
+    cluster = DeviceGraph.cluster([2], 1 << 40, 1.0, 1.0)
+    problem = PlacementProblem(
+        name="speeds",
+        counts=np.array([[[10, 20], [20, 10]]]),
+        profiles=("p",),
+        weight=np.ones(1),
+        scale=np.ones(1),
+        cluster=replace(cluster, speed=np.array([1.0, 2.0])),
+        slots=1,
+        cost=StepTime(token=0.0, transfer=1.0),
+        traffic=CHAIN,
+        transitions=np.array([[[[5, 1], [1, 7]]]]),
+        max_imbalance=1.2,
+    )
+    search = Recorder(problem)
+    chain.run(problem, search)
+    # the hot expert has to be on the fast rank in both layers
+    assert search.bound == search.objective == brute_force(problem) == 12.0
+
+
 @settings(max_examples=20, deadline=None)
 @given(problem=small_problems(profiles="worst"))
 def test_the_slowest_profile_is_bounded_from_below(problem: PlacementProblem) -> None:
