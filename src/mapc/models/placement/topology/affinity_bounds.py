@@ -198,8 +198,9 @@ def spectral(
     n_places, total = len(places.capacity), float(pairs.sum())
     most = np.sqrt(np.minimum(excess * places.capacity.max(), 1.0))
     shape = (len(excess), len(excess))
-    fit = np.abs(pairs.sum(axis=1) - total * mass).max() <= 1e-9 * total
-    fit &= np.abs(pairs.sum(axis=0) - total * mass_next).max() <= 1e-9 * total
+    # margins are whole: either they are the loads but for rounding, or a token off at least
+    fit = np.abs(pairs.sum(axis=1) - total * mass).max() <= 1e-14 * total
+    fit &= np.abs(pairs.sum(axis=0) - total * mass_next).max() <= 1e-14 * total
     if not (fit and total > 0 and 2 * n_places <= len(pairs)):
         return np.full(shape, np.inf)
     u, v = np.sqrt(mass), np.sqrt(mass_next)

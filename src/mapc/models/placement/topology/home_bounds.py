@@ -142,7 +142,8 @@ def least_transport(problem: PlacementProblem, layer: int, search: Search) -> fl
     """Return ticks that the transfers of a layer take at least; one slot per expert.
 
     Proof: every expert has one rank, which all its tokens go to and come from, so that transfers
-    are a cost of experts on ranks; the cheapest way to fill the slots is found exactly.
+    are a cost of experts on ranks; the cheapest way to fill the slots is found exactly. Where
+    costs are not whole, transfers of every profile are rounded to ticks: by half a tick each.
     """
     if search.done():
         return 0.0
@@ -153,7 +154,9 @@ def least_transport(problem: PlacementProblem, layer: int, search: Search) -> fl
         return 0.0
     total = problem.n_experts * base - unit * float((worth * on).sum())
     whole = np.array_equal(cost, np.rint(cost))
-    return float(np.floor(max(total, 0.0) * (1.0 if whole else SAFE)))
+    if not whole:
+        total = total * SAFE - problem.n_profiles / 2
+    return float(max(np.floor(total), 0.0))
 
 
 def least_remote(lives: FloatArray, slots: IntArray, done: Callable[[], bool]) -> float:

@@ -106,7 +106,7 @@ def row_bounds(work: FloatArray, slow: FloatArray, slots: int) -> FloatArray:
 
 def _whole(problem: PlacementProblem, bound: FloatArray) -> FloatArray:
     """Round ticks as a sum over the slots of a rank is rounded that is no less than ``bound``."""
-    margin = (problem.slots + problem.n_experts + 32) * EPSILON
+    margin = (problem.slots + problem.n_experts + problem.n_ranks + 32) * EPSILON
     return np.asarray(np.rint(bound * (1 - margin)))
 
 
@@ -265,7 +265,7 @@ def companion_bound(
     ranks, slots : int
         H and C.
     start : float64[n], optional
-        Loads known to be bounds.
+        Loads below which nothing has to be refuted.
     """
     low: FloatArray = work.sum(axis=1) / ranks
     if start is not None:
