@@ -1,0 +1,265 @@
+"""What frameworks do today: one degree for everything, and Megatron's dynamic context parallelism.
+
+* `homogeneous`: all groups of one mode. Descending sequences are cut into consecutive
+  micro-batches of even tokens; within one, each goes to the group done soonest that has room.
+* `static`: the largest degree, what a run without dynamic groups has to use.
+* `megatron_greedy`: each sequence at the least degree that holds it, groups balanced by
+  tokens squared over degree, blind to linear, communication and fixed time.
+"""
+
+from __future__ import annotations
+
+import heapq
+
+import numpy as np
+
+from mapc.graph.operators import IntArray
+from mapc.models.base import Search
+from mapc.models.sequence.chunks import consecutive, limit
+from mapc.models.sequence.plan import SequencePlan
+from mapc.models.sequence.problem import SequenceProblem
+
+COUNTS_TRIED = 5
+"""Micro-batch counts tried from the least feasible one upwards, as FlexSP does."""
+
+
+def assemble(
+    problem: SequenceProblem, micro_batch: IntArray, mode: IntArray, group: IntArray
+) -> SequencePlan:
+    """Make a plan of groups: empty ones dropped, micro-batches renumbered, ranks given out.
+
+    Groups of a micro-batch take ranks by descending degree. Degrees are powers of two, so what
+    lies before a group is a multiple of its degree, and so is its first rank.
+
+    Parameters
+    ----------
+    problem : SequenceProblem
+    micro_batch, mode : int64[G]
+        Of every group; numbers of micro-batches may have gaps.
+    group : int64[K]
+        The group of every sequence.
+
+    Returns
+    -------
+    SequencePlan
+        Groups by micro-batch, then descending degree.
+    """
+    used = np.unique(group)
+    batch = np.unique(micro_batch[used], return_inverse=True)[1].reshape(-1)
+    degree = problem.cost.degree[mode[used]]
+    order = np.lexsort((mode[used], -degree, batch))
+    batch, degree = batch[order], degree[order]
+    before = np.cumsum(degree) - degree
+    first = np.searchsorted(batch, batch)
+    place = np.empty(len(used), dtype=np.int64)
+    place[order] = np.arange(len(used))
+    return SequencePlan(
+        micro_batch=batch.astype(np.int64),
+        mode=mode[used][order].astype(np.int64),
+        first_rank=before - before[first],
+        group=place[np.searchsorted(used, group)],
+    )
+
+
+def step_ticks(problem: SequenceProblem, plan: SequencePlan) -> int:
+    """Return the step's time in ticks: the sum over micro-batches of the slowest group."""
+    time = problem.fixed_ticks[plan.mode]
+    np.add.at(time, plan.group, problem.ticks[plan.mode[plan.group], np.arange(len(plan.group))])
+    slowest = np.zeros(int(plan.micro_batch.max()) + 1, dtype=np.int64)
+    np.maximum.at(slowest, plan.micro_batch, time)
+    return int(slowest.sum())
+
+
+# -- one degree ----------------------------------------------------------------------------------
+
+
+def homogeneous(problem: SequenceProblem, mode: int) -> SequencePlan | None:
+    """Return the best plan found whose groups all have one mode.
+
+    Parameters
+    ----------
+    problem : SequenceProblem
+    mode : int
+        Index into the problem's modes.
+
+    Returns
+    -------
+    SequencePlan or None
+        None if a sequence does not fit, or none of the allowed counts of micro-batches held all.
+    """
+    n_groups = int(problem.n_ranks // problem.cost.degree[mode])
+    if n_groups == 0 or not problem.fits[mode].all():
+        return None
+    order = np.argsort(-problem.padded, kind="stable")
+    best, least, tried = None, 0, 0
+    for count in range(_fewest_alike(problem, mode, n_groups), limit(problem) + 1):
+        group = _balanced(problem, order, mode, n_groups, count)
+        if group is None:
+            continue
+        batch = np.repeat(np.arange(count), n_groups)
+        plan = assemble(problem, batch, np.full_like(batch, mode), group)
+        ticks = step_ticks(problem, plan)
+        if best is None or ticks < least:
+            best, least = plan, ticks
+        tried += 1
+        if tried == COUNTS_TRIED:
+            break
+    return best
+
+
+def _fewest_alike(problem: SequenceProblem, mode: int, n_groups: int) -> int:
+    """Return a count of micro-batches below which groups of one mode cannot hold everything."""
+    room = int(problem.cost.tokens[mode])
+    alone = int(np.count_nonzero(2 * problem.padded > room))  # no two of these share a group
+    total = int(problem.padded.sum())
+    return max(problem.least, -(-total // (room * n_groups)), -(-alone // n_groups))
+
+
+def _balanced(
+    problem: SequenceProblem, order: IntArray, mode: int, n_groups: int, count: int
+) -> IntArray | None:
+    """Return int64[K], the group of every sequence in ``count`` micro-batches; None if it fails."""
+    padded, ticks = problem.padded[order], problem.ticks[mode][order]
+    room = int(problem.cost.tokens[mode])
+    cut = consecutive(padded, count)
+    group = np.empty(len(order), dtype=np.int64)
+    for part in range(count):
+        span = slice(int(cut[part]), int(cut[part + 1]))
+        tokens = padded[span].tolist()
+        if sum(tokens) > room * n_groups:
+            return None
+        found = _soonest(tokens, ticks[span].tolist(), n_groups, room)
+        if found is None:
+            found = _fullest(tokens, n_groups, room)
+        if found is None:
+            return None
+        group[order[span]] = np.asarray(found) + part * n_groups
+    return group
+
+
+def _soonest(tokens: list[int], ticks: list[int], n_groups: int, room: int) -> list[int] | None:
+    """Give each to the group done soonest that has room."""
+    heap = [(0, g, 0) for g in range(n_groups)]
+    group = []
+    for size, time in zip(tokens, ticks, strict=True):
+        full = []
+        while heap and heap[0][2] + size > room:
+            full.append(heapq.heappop(heap))
+        if not heap:
+            return None
+        load, g, held = heap[0]
+        heapq.heapreplace(heap, (load + time, g, held + size))
+        for one in full:
+            heapq.heappush(heap, one)
+        group.append(g)
+    return group
+
+
+def _fullest(tokens: list[int], n_groups: int, room: int) -> list[int] | None:
+    """Give each to the fullest group that has room: best fit decreasing."""
+    left = np.full(n_groups, room, dtype=np.int64)
+    group = []
+    for size in tokens:
+        after = np.where(left >= size, left - size, room)
+        g = int(after.argmin())
+        if left[g] < size:
+            return None
+        left[g] -= size
+        group.append(g)
+    return group
+
+
+def best_homogeneous(problem: SequenceProblem) -> SequencePlan | None:
+    """Return the best of `homogeneous` over all modes, the first of equals, if any."""
+    plans = [homogeneous(problem, mode) for mode in range(problem.n_modes)]
+    found = [plan for plan in plans if plan is not None]
+    return min(found, key=lambda plan: step_ticks(problem, plan), default=None)
+
+
+def static(problem: SequenceProblem) -> SequencePlan | None:
+    """Return the plan of the largest degree for everything; the faster kind if it has two."""
+    degree = problem.cost.degree
+    plans = [homogeneous(problem, int(mode)) for mode in np.flatnonzero(degree == degree.max())]
+    found = [plan for plan in plans if plan is not None]
+    return min(found, key=lambda plan: step_ticks(problem, plan), default=None)
+
+
+# -- Megatron ------------------------------------------------------------------------------------
+
+
+def megatron_greedy(problem: SequenceProblem) -> SequencePlan | None:
+    """Return what Megatron-LM's balanced hybrid context parallelism does, restated.
+
+    Its scheduler (``BalancedCPScheduler``) gives each sequence the least power of two of ranks
+    that holds it, counts work as tokens squared over ranks, and fills micro-batches one after the
+    other, heaviest sequence first: into a free range of ranks, else into the group of that degree
+    with least work as long as the heaviest group stays the heaviest. What does not fit waits for
+    the next micro-batch. Memory is that of the problem: tokens of a group add up.
+
+    Returns
+    -------
+    SequencePlan or None
+        None where it needs more or fewer micro-batches than allowed.
+    """
+    cost, padded = problem.cost, problem.padded
+    mode = problem.fits.argmax(axis=0)  # modes stand by increasing degree
+    degree = cost.degree[mode]
+    work = padded.astype(np.float64) ** 2 / degree
+    waiting = np.lexsort((-work, -degree)).tolist()
+    group = np.empty(len(padded), dtype=np.int64)
+    batches: list[int] = []
+    modes: list[int] = []
+    batch = 0
+    while waiting:
+        open_groups: dict[int, list[list[float]]] = {}
+        free, heaviest, later = problem.n_ranks, 0.0, []
+        for k in waiting:
+            alike = open_groups.setdefault(int(mode[k]), [])
+            if degree[k] <= free:
+                free -= int(degree[k])
+                alike.append([0.0, float(len(modes)), 0.0])
+                batches.append(batch)
+                modes.append(int(mode[k]))
+                chosen = alike[-1]
+            else:
+                room = float(cost.tokens[mode[k]] - padded[k])
+                can = [g for g in alike if g[2] <= room and g[0] + work[k] <= heaviest]
+                if not can:
+                    later.append(k)
+                    continue
+                chosen = min(can)
+            chosen[0] += float(work[k])
+            chosen[2] += float(padded[k])
+            heaviest = max(heaviest, chosen[0])
+            group[k] = int(chosen[1])
+        waiting, batch = later, batch + 1
+    if not problem.least <= batch <= limit(problem):
+        return None
+    return assemble(problem, np.array(batches), np.array(modes), group)
+
+
+# -- methods -------------------------------------------------------------------------------------
+
+
+def run(problem: SequenceProblem, search: Search) -> None:
+    """Propose the best plan of one degree for everything, then Megatron's greedy."""
+    for mode in range(problem.n_modes - 1, -1, -1):
+        plan = homogeneous(problem, mode)
+        if plan is not None:
+            search.propose(plan, f"homogeneous {problem.cost.degree[mode]}")
+        if search.done():
+            return
+    plan = megatron_greedy(problem)
+    if plan is not None:
+        search.propose(plan, "megatron greedy")
+
+
+__all__ = [
+    "assemble",
+    "best_homogeneous",
+    "homogeneous",
+    "megatron_greedy",
+    "run",
+    "static",
+    "step_ticks",
+]
