@@ -31,12 +31,14 @@ SLICE = 1_500_000
 """Looks between two questions whether to stop."""
 COUNTS_TRIED = 3
 """Counts of micro-batches with starts of their own."""
-RATIOS = (1.0, 0.6, 0.8, 0.4)
+RATIOS = (1.0, 0.8, 0.6, 0.4, 0.25)
 """Targets of a start: each micro-batch's share over the one before."""
 PREMIUM = 1.025
 """What rank-time in a new group of several ranks counts, over that in an old one."""
+NEW = 12
+"""Starts of a round, each packed and relieved once."""
 KEPT = 3
-"""Starts that go on after the first slice of all."""
+"""Starts that go on, a slice each in every round."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +56,7 @@ class _Start:
     best: FloatArray
     best_groups: IntArray
     best_items: IntArray
+    failed: IntArray
 
     @property
     def step(self) -> float:
@@ -75,8 +78,19 @@ class _Start:
                 self.best,
                 self.best_groups,
                 self.best_items,
+                self.failed,
             )
         )
+
+    def reached(self) -> FloatArray:
+        """float64[Q]: the slowest group of each micro-batch of the best plan."""
+        time, fixed = self.constants[:2]
+        mode = self.best_groups[1]
+        ticks = np.where(mode >= 0, fixed[mode], 0.0)
+        np.add.at(ticks, self.best_items, time[mode[self.best_items], np.arange(time.shape[1])])
+        slowest = np.zeros(len(self.target))
+        np.maximum.at(slowest, self.best_groups[0][mode >= 0], ticks[mode >= 0])
+        return slowest
 
 
 def pack(
@@ -148,68 +162,115 @@ def _search(
     work: int | None,
     done: Callable[[], bool] | None,
 ) -> Iterator[_Start]:
-    """Yield starts as they have been searched: each once, then the best few in turn."""
-    spent = 0
+    """Yield starts as they have been searched: rounds of new ones, then the best few of all."""
+    sizes = _Sizes(problem, order)
+    rng = np.random.default_rng([seed, problem.n_sequences])
+    spent, made = 0, 0
     kept: list[_Start] = []
-    for start in _starts(problem, order, seed, least):
-        if not start.construct(kernels):
-            continue
-        spent += start.improve(kernels, SLICE)
-        kept.append(start)
-        yield start
-        if (work is not None and spent >= work) or (done is not None and done()):
+    while True:
+        fresh = 0
+        for _ in range(NEW):
+            best = kept[0] if kept else None
+            start = sizes.start(rng, stream(seed, made), best, least, made)
+            made += 1
+            if start is None:
+                break
+            fresh += 1
+            spent += problem.n_sequences
+            if start.construct(kernels):
+                spent += start.improve(kernels, 0)
+                if start.step < np.inf:
+                    kept.append(start)
+                    yield start
+                    least = min(least, start.step)
+            if (work is not None and spent >= work) or (done is not None and done()):
+                return
+        kept = sorted(kept, key=lambda one: one.step)[:KEPT]
+        if not kept and not fresh:
             return
-    # the best of every start goes on; a start none of whose plans has all micro-batches is over
-    kept = sorted((one for one in kept if one.step < np.inf), key=lambda one: one.step)[:KEPT]
-    while kept:
         for start in kept:
             spent += start.improve(kernels, SLICE)
             yield start
+            least = min(least, start.step)
             if (work is not None and spent >= work) or (done is not None and done()):
                 return
 
 
-def _starts(problem: SequenceProblem, order: IntArray, seed: int, least: float) -> Iterator[_Start]:
-    """Yield starts for counts of micro-batches from the least one up, while they can pay."""
-    degree = problem.cost.degree
-    constants = (
-        np.ascontiguousarray(problem.ticks[:, order], dtype=np.float64),
-        problem.fixed_ticks.astype(np.float64),
-        degree.astype(np.int64),
-        problem.cost.tokens.astype(np.int64),
-        problem.padded[order],
-    )
-    time, fixed, _, room, _ = constants
-    spent = np.where(problem.fits[:, order], time * degree[:, None], np.inf).min(axis=0)
-    area = float(spent.sum()) / problem.n_ranks
-    alone = np.where(problem.fits[:, order], time + fixed[:, None], np.inf).min(axis=0).max()
-    first = fewest(problem)
-    for count in range(first, min(limit(problem), first + COUNTS_TRIED - 1) + 1):
-        base = float(fixed.min())
-        if area + count * base >= least:
-            return
-        for number, ratio in enumerate(RATIOS if count > 1 else RATIOS[:1]):
-            share = ratio ** np.arange(count)
-            target = base + area * 1.03 * share / share.sum()
-            target[0] = max(target[0], alone)
-            premium = np.where(degree > 1, PREMIUM, 1.0)
-            n_groups = int(min(problem.n_ranks * count, problem.n_sequences + count))
-            groups = np.full((5, n_groups), -1, dtype=np.int64)
-            n_items = problem.n_sequences
-            yield _Start(
-                stream(seed, count, number),
-                premium,
-                constants,
-                target,
-                np.full(count, problem.n_ranks, dtype=np.int64),
-                groups,
-                np.zeros(n_groups),
-                np.full((3, n_items), -1, dtype=np.int64),
-                np.array([np.inf]),
-                groups.copy(),
-                np.zeros(n_items, dtype=np.int64),
-            )
-    del room
+class _Sizes:
+    """The figures starts are made from: times, memory, least rank-time of all."""
+
+    def __init__(self, problem: SequenceProblem, order: IntArray) -> None:
+        cost = problem.cost
+        self.degree = cost.degree.astype(np.int64)
+        self.time = np.ascontiguousarray(problem.ticks[:, order], dtype=np.float64)
+        self.fixed = problem.fixed_ticks.astype(np.float64)
+        self.room = cost.tokens.astype(np.int64)
+        self.padded = problem.padded[order]
+        fits = problem.fits[:, order] & (self.degree <= problem.n_ranks)[:, None]
+        rank_time = np.where(fits, self.time * self.degree[:, None], np.inf).min(axis=0)
+        self.area = float(rank_time.sum()) / problem.n_ranks
+        alone = np.where(fits, self.time + self.fixed[:, None], np.inf).min(axis=0)
+        self.alone = float(alone.max())
+        self.base = float(self.fixed.min())
+        self.n_ranks = problem.n_ranks
+        self.fewest, self.most = fewest(problem), limit(problem)
+
+    def start(
+        self,
+        rng: np.random.Generator,
+        random: NDArray[np.uint64],
+        best: _Start | None,
+        least: float,
+        number: int,
+    ) -> _Start | None:
+        """Return one more start: of its own, or near the best one; None if no count can pay."""
+        pays = [
+            count
+            for count in range(self.fewest, min(self.most, self.fewest + COUNTS_TRIED - 1) + 1)
+            if self.area + count * self.base < least or best is None
+        ]
+        if best is not None and number % 2:
+            target = best.reached() * rng.uniform(0.97, 1.01, len(best.target))
+        elif pays:
+            # the least counts more often: what they cost in memory they mostly save in fixed time
+            count = pays[int(len(pays) * rng.random() ** 2)]
+            target = self._targets(count, float(rng.choice(RATIOS)), rng.uniform(1.0, 1.2))
+        else:
+            return None
+        premium = np.where(self.degree > 1, PREMIUM, 1.0)
+        if number:
+            premium *= rng.uniform(0.95, 1.15, len(premium))
+        return self._made(random, premium, target)
+
+    def _targets(self, count: int, ratio: float, slack: float) -> FloatArray:
+        """Share the step in a geometric way; the longest sequence gets its time at least."""
+        share = ratio ** np.arange(count)
+        target = self.base + self.area * slack * share / share.sum()
+        if count > 1 and target[0] < self.alone:
+            target[0] = self.alone * (1.0 + (slack - 1.0) / 4)
+            rest = max(self.area * slack - (target[0] - self.base), 0.1 * self.area)
+            target[1:] = self.base + rest * share[1:] / share[1:].sum()
+        target[0] = max(target[0], self.alone)
+        return target
+
+    def _made(self, random: NDArray[np.uint64], premium: FloatArray, target: FloatArray) -> _Start:
+        """Return a start with nothing assigned."""
+        count, n_items = len(target), len(self.padded)
+        groups = np.full((5, min(self.n_ranks * count, n_items + count)), -1, dtype=np.int64)
+        return _Start(
+            random,
+            premium,
+            (self.time, self.fixed, self.degree, self.room, self.padded),
+            target,
+            np.full(count, self.n_ranks, dtype=np.int64),
+            groups,
+            np.zeros(groups.shape[1]),
+            np.full((3, n_items), -1, dtype=np.int64),
+            np.array([np.inf]),
+            groups.copy(),
+            np.zeros(n_items, dtype=np.int64),
+            np.zeros(1, dtype=np.int64),
+        )
 
 
 def run(problem: SequenceProblem, search: Search) -> None:

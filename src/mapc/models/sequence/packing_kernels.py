@@ -406,7 +406,7 @@ def _retarget(
 @kernel(
     "int64(int64, uint64[::1], float64[::1], float64[:,::1], float64[::1], int64[::1], int64[::1],"
     " int64[::1], float64[::1], int64[::1], int64[:,::1], float64[::1], int64[:,::1],"
-    " float64[::1], int64[:,::1], int64[::1])"
+    " float64[::1], int64[:,::1], int64[::1], int64[::1])"
 )
 def improve(
     work: int,
@@ -425,13 +425,15 @@ def improve(
     best: Floats,
     best_groups: Ints,
     best_items: Ints,
+    failed: Ints,
 ) -> int:
     """Search from a full assignment for about ``work`` looks; return those taken.
 
     Every round relieves what is past its target. On success targets tighten; otherwise corners
     are torn down and packed anew, kept when the squared excess does not grow, and after `RUINS`
     of them targets shift between micro-batches. ``best``, float64[1], ``best_groups`` and
-    ``best_items``, int64[K], take the least step of all with no micro-batch empty.
+    ``best_items``, int64[K], take the least step of all with no micro-batch empty; ``failed``,
+    int64[1], counts the corners from one call to the next. No work at all is one round.
     """
     args = (time, fixed, degree, room, tokens, target, free, groups, load, items)
     n_batches, n_items = len(target), len(tokens)
@@ -439,7 +441,7 @@ def improve(
     spare_groups, spare_load = groups.copy(), load.copy()
     spare_items, spare_free = items.copy(), free.copy()
     noisy = premium.copy()
-    excess, ruins, looks = np.inf, 0, 0
+    excess, looks = np.inf, 0
     while True:
         looks += 1 + relieve(random, *args)
         step = slowest(groups, load, reached)
@@ -449,8 +451,8 @@ def improve(
             best_items[:] = items[GROUP]
         after = _total(degree, target, groups, load)
         if after <= excess:
-            if after < excess:
-                ruins = 0
+            if after < 0.999 * excess < np.inf:
+                failed[0] = 0
             excess = after
             spare_groups[:], spare_load[:] = groups, load
             spare_items[:], spare_free[:] = items, free
@@ -462,13 +464,13 @@ def improve(
         if excess == 0.0:
             slowest(groups, load, reached)
             target[:] = TIGHTEN * reached
-            excess = np.inf
+            excess, failed[0] = np.inf, 0
             continue
-        if ruins >= RUINS:
+        if failed[0] >= RUINS and best[0] < np.inf:
             _retarget(degree, target, best[0], free, groups, load)
-            excess, ruins = np.inf, 0
+            excess, failed[0] = np.inf, 0
             continue
-        ruins += 1
+        failed[0] += 1
         _ruin(random, time, degree, tokens, target, free, groups, load, items)
         for j in range(len(premium)):
             noisy[j] = premium[j] * (1.0 + 0.2 * (uniform(random) - 0.5))
