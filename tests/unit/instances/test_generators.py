@@ -33,3 +33,12 @@ def test_unknown_generators_and_options():
         generator("bits")()
     with pytest.raises(UsageError, match="unknown option 'layers'"):
         generator("bits")(groups=1, layers=2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("bits", {"groups": 1}), ("placement", {"layers": 1, "experts": 2, "ranks": 1})],
+)
+def test_seeds_are_not_negative(kind, options):
+    with pytest.raises(UsageError, match="seed -1: expected 0 or more"):
+        generator(kind)(**options, seed=-1)

@@ -40,6 +40,8 @@ class Generator:
             For an option that is unknown, missing, or out of range.
         """
         check_options(self.options, options, f"generator {self.kind}")
+        if options.get("seed", 0) < 0:
+            raise UsageError(f"seed {options['seed']}: expected 0 or more")
         module, _, name = self.function.partition(":")
         return getattr(import_module(module), name)(**options)
 

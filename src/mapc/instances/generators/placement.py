@@ -63,6 +63,8 @@ def generate(
     top_k = min(top_k, experts)
     slots = -(-experts // max(ranks, 1)) if slots is None else slots
     _check(layers, experts, ranks, slots, nodes, profiles, tokens, top_k)
+    if transitions is not None and not 0 <= transitions <= 1:
+        raise UsageError(f"transitions {transitions}: expected 0 to 1")
     rng = np.random.default_rng([seed, layers, experts])
     prefill = (profiles + 1) // 2
     counts = np.stack(

@@ -41,6 +41,8 @@ from mapc.options import Option
 from mapc.units import parse_bytes
 
 ALL = "all"
+MOST_COPIES = 1000
+"""Noisy copies of a profile; more than a few add time and nothing else."""
 """As ``--profile``: every profile of the file."""
 
 
@@ -144,9 +146,16 @@ def build(recording: Recording, where: str, **options: Any) -> PlacementProblem:
     """
     try:
         problem = _build(recording, options)
-        return robust_profiles(problem, copies=options.get("noisy_copies", 0))
+        return robust_profiles(problem, copies=_copies(options))
     except InstanceError as error:
         raise error.inside(where) from None
+
+
+def _copies(options: Mapping[str, Any]) -> int:
+    copies = int(options.get("noisy_copies", 0))
+    if not 0 <= copies <= MOST_COPIES:
+        raise UsageError(f"--noisy-copies {copies}: expected 0 to {MOST_COPIES}")
+    return copies
 
 
 def _build(recording: Recording, options: Mapping[str, Any]) -> PlacementProblem:

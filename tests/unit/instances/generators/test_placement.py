@@ -64,3 +64,9 @@ def test_arguments_out_of_range_are_named(arguments, message):
     with pytest.raises(UsageError) as caught:
         generate(*arguments)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("eta", [-0.1, 1.5, float("nan")])
+def test_transitions_are_a_part(eta):
+    with pytest.raises(UsageError, match=r"transitions \S+: expected 0 to 1"):
+        generate(2, 8, 2, transitions=eta)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapc import instances
-from mapc.errors import InstanceError, MapcError
+from mapc.errors import InstanceError, MapcError, UsageError
 from mapc.instances.importers.placement_building import OPTIONS, Building, build
 from mapc.instances.importers.recording import Profile, Recording
 from mapc.models.placement.plan import PlacementPlan
@@ -146,6 +146,12 @@ def test_noisy_copies() -> None:
     off = more.counts[n:].sum(axis=2) - np.tile(given.counts.sum(axis=2), (2, 1))
     assert np.abs(off).max() <= given.n_experts / 2  # each is rounded to whole tokens
     assert (more.counts[n:] != np.tile(given.counts, (2, 1, 1))).any()
+
+
+@pytest.mark.parametrize("copies", [-1, 1001])
+def test_noisy_copies_are_a_few(copies: int) -> None:
+    with pytest.raises(UsageError, match=f"--noisy-copies {copies}: expected 0 to 1000"):
+        make(noisy_copies=copies)
 
 
 # -- layers ----------------------------------------------------------------------------------------
