@@ -84,8 +84,9 @@ def _applies(problem: PlacementProblem) -> bool:
             return False
     if problem.traffic == HOME:
         return cost.links != BUSIEST
-    equal = np.ptp(_links(problem), axis=1).max(initial=0.0) == 0
-    return bool(equal and permitted(problem).all())
+    links = _links(problem)  # none at all on a single rank
+    equal = bool((links == links[:, :1]).all())
+    return equal and bool(permitted(problem).all())
 
 
 def _links(problem: PlacementProblem) -> FloatArray:

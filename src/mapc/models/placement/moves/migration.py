@@ -210,7 +210,7 @@ class Migration:
         step = np.sum(
             [t.peaks(int(c)) for t, c in zip(self.layers, self.caps, strict=True)], axis=0
         )
-        lam = self.layers[0].lam * np.clip(step / step.mean(), 0.5, 2.0) ** 2
+        lam = self.layers[0].lam * np.clip(step / max(step.mean(), 1.0), 0.5, 2.0) ** 2
         for layer in self.layers:
             layer.weigh(lam / lam.sum())
 

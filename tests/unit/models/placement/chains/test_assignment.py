@@ -107,6 +107,26 @@ def test_cases_it_is_for_are_proven(traffic: str, links: str, overlap: bool) -> 
     assert search.objective == search.bound == brute_force(problem)
 
 
+@pytest.mark.parametrize("traffic", [CHAIN, HOME])
+def test_a_single_rank_that_lives_is_proven(traffic: str) -> None:
+    problem = PlacementProblem(
+        name="one",
+        counts=np.array([[[3], [4]]]),
+        profiles=("all",),
+        weight=np.ones(1),
+        scale=np.ones(1),
+        cluster=DeviceGraph.cluster([1, 1], 1 << 40, 4.0, 1.0),
+        slots=1,
+        cost=StepTime(transfer=1.0),
+        traffic=traffic,
+        transitions=np.full((1, 1, 1, 1), 3),
+        dead=np.array([False, True]),
+    )
+    search = Recorder(problem)
+    assignment.run(problem, search)
+    assert search.objective == search.bound == 7
+
+
 def test_unequal_ranks_and_links_are_left_alone() -> None:
     rng = np.random.default_rng(3)
     transitions = rng.integers(0, 9, (1, 1, 4, 4))

@@ -284,3 +284,11 @@ def test_real_counts_pass_the_figures_of_the_prototype() -> None:
     assert reached[0] < 0.8
     assert reached[1] >= 0.866
     assert reached[2] >= 0.957
+
+
+def test_work_that_costs_nothing_is_no_division_by_zero() -> None:
+    problem = balance(3, profiles=2, max_moves=2)
+    problem = problem.replace(cost=StepTime(token=0.0, layer=1.0, profiles=WORST))
+    search = Recorder(problem)
+    run(problem, search)
+    assert search.objective == problem.n_layers
