@@ -152,22 +152,35 @@ def _nearest(
     handled = np.empty((problem.n_profiles, *slots.shape))
     flow = np.empty((problem.n_profiles, problem.n_layers, problem.n_ranks, problem.n_ranks))
     for layer in range(problem.n_layers):
-        goes = _goes(problem, held[layer])
-        start = spread @ lives[:, layer]  # [P, G, E]
-        mass = np.einsum("pge,geh->peh", start, goes)
-        flow[:, layer] = np.einsum("pge,geh->pgh", start, goes)
+        mass, flow[:, layer] = _sent(problem, held[layer], spread @ lives[:, layer])
         handled[:, layer] = _tokens(problem, layer, slots, _parts(mass, held[layer]))
     return handled, flow
 
 
-def _goes(problem: PlacementProblem, held: BoolArray) -> FloatArray:
-    """float64[G, E, G]: chance of each rank to get a token on a rank, by its expert."""
-    same_node = problem.node[:, None] == problem.node
-    own = held.T[:, :, None] & np.eye(problem.n_ranks, dtype=np.bool_)[:, None]
-    near = held & same_node[:, None]
-    goes = np.where(near.any(axis=2, keepdims=True), near, held)
-    goes = np.where(own.any(axis=2, keepdims=True), own, goes)
-    return np.asarray(goes / goes.sum(axis=2, keepdims=True))
+def _sent(
+    problem: PlacementProblem, held: BoolArray, start: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Send tokens [P, G, E] to their nearest replicas.
+
+    Returns
+    -------
+    mass : float64[P, E, G]
+        Tokens that reach each rank.
+    flow : float64[P, G, G]
+    """
+    nodes = (problem.node[:, None] == np.arange(problem.n_nodes)).astype(np.float64)  # [G, N]
+    beside = (held @ nodes)[:, problem.node]  # [E, G]: replicas on the node of a rank
+    stay = np.where(held.T, start, 0.0)
+    near = np.where(~held.T & (beside.T > 0), start, 0.0)
+    far = np.where(beside.T == 0, start, 0.0)
+    in_node = held / np.maximum(beside, 1)  # part of its node's tokens that a replica takes
+    even = held / held.sum(axis=1, keepdims=True)
+    of_node = nodes @ (nodes.T @ near)  # [P, G, E]: all on the node of a rank
+    mass = stay + of_node * in_node.T + far.sum(axis=1, keepdims=True) * even.T
+    flow = (nodes @ nodes.T) * (near @ in_node) + far @ even
+    at = np.arange(problem.n_ranks)
+    flow[:, at, at] += stay.sum(axis=2)
+    return mass.swapaxes(1, 2), flow
 
 
 def _parts(mass: FloatArray, held: BoolArray) -> FloatArray:
@@ -203,9 +216,8 @@ def _chain(
         # tokens on each rank by the expert they want next: [P, G, E]
         wanted = share.transpose(0, 2, 1) @ problem.transitions[:, layer - 1].astype(np.float64)
         if problem.dispatch == LOCAL:
-            goes = _goes(problem, held[layer])
-            flow[:, layer] = np.einsum("pge,geh->pgh", wanted, goes)
-            share = _parts(np.einsum("pge,geh->peh", wanted, goes), held[layer])
+            mass, flow[:, layer] = _sent(problem, held[layer], wanted)
+            share = _parts(mass, held[layer])
         else:
             share = np.repeat(even[None, layer], n_profiles, axis=0)
             flow[:, layer] = wanted @ share
