@@ -1,0 +1,73 @@
+"""Classes of like sequences and buckets."""
+
+import itertools
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mapc.models.sequence.buckets import Rounding, buckets_of, classes_of
+from mapc.models.sequence.problem import ULYSSES, SequenceProblem
+from oracles.sequence_cases import problem_of, small_sequence_problems
+
+WIDE = [(1, ULYSSES, 0.5, 1.0, 4.0, 1000)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(lengths=st.lists(st.integers(1, 60), min_size=1, max_size=9), n_buckets=st.integers(1, 9))
+def test_buckets_add_as_few_tokens_as_any_cut(lengths: list[int], n_buckets: int) -> None:
+    classes = buckets_of(problem_of(lengths, WIDE), n_buckets=n_buckets)
+    unique = sorted(set(lengths))
+    tops = itertools.combinations(unique[:-1], min(n_buckets, len(unique)) - 1)
+    best = min(sum(min(t for t in (*top, unique[-1]) if t >= s) for s in lengths) for top in tops)
+    assert classes.tokens == best
+    assert len(classes.length) <= n_buckets
+
+
+@settings(max_examples=30, deadline=None)
+@given(problem=small_sequence_problems())
+def test_classes_hold_every_sequence_once(problem: SequenceProblem) -> None:
+    for classes in (classes_of(problem), buckets_of(problem), buckets_of(problem, n_buckets=2)):
+        assert sorted(classes.members.tolist()) == list(range(problem.n_sequences))
+        assert (np.diff(classes.length) > 0).all()
+        counts_as = np.repeat(classes.length, classes.count)
+        assert (problem.padded[classes.members] <= counts_as).all()
+        assert (np.repeat(classes.ticks, classes.count, axis=1) >= 0).all()
+        alike = np.repeat(classes.fits, classes.count, axis=1)
+        assert (alike <= problem.fits[:, classes.members]).all()
+    exact = classes_of(problem)
+    assert np.array_equal(
+        np.repeat(exact.ticks, exact.count, axis=1), problem.ticks[:, exact.members]
+    )
+
+
+def test_members_of_a_micro_batch_alone() -> None:
+    classes = classes_of(problem_of([5, 3, 5, 9, 3], WIDE), np.array([4, 0, 2]))
+    assert classes.length.tolist() == [3, 5]
+    assert classes.count.tolist() == [1, 2]
+    assert classes.members.tolist() == [4, 0, 2]
+
+
+def test_more_than_sixteen_buckets_where_rounding_asks_for_too_much_memory() -> None:
+    lengths = (2 ** np.arange(20)).tolist()
+    tokens = sum(lengths)
+    roomy = problem_of(lengths, [(1, ULYSSES, 0.0, 1.0, 0.0, tokens)], n_ranks=4)
+    tight = problem_of(lengths, [(1, ULYSSES, 0.0, 1.0, 0.0, 2**19)], n_ranks=2)
+    # 16 buckets of 20 lengths: 1, 2, 4 count as 8 and 16 as 32
+    assert buckets_of(roomy).tokens == tokens + 7 + 6 + 4 + 16
+    # room for 2**20 against 2**20 - 1 tokens: half a token more is too much already
+    assert len(buckets_of(tight).length) == 20
+
+
+def test_more_buckets_never_add_tokens() -> None:
+    rng = np.random.default_rng(0)
+    length, count = np.unique(rng.integers(1, 500, 80), return_counts=True)
+    rounding, seen = Rounding(length, count), []
+    for _ in range(len(length) + 2):
+        seen.append(rounding.tokens)
+        ends = rounding.ends()
+        top = length[ends[np.searchsorted(ends, np.arange(len(length)))]]
+        assert int(top @ count) == rounding.tokens
+        rounding.grow()
+    assert (np.diff(seen) <= 0).all()
+    assert seen[-1] == int(length @ count)
