@@ -1,0 +1,248 @@
+"""Lengths of sequences, a global batch of them as a sequence problem.
+
+Files: ``.npz`` (the array ``lengths``, or the only one), ``.npy``, and text: CSV with a column
+``length`` or ``lengths``, or numbers apart by blanks, commas or line ends, as FlexSP's data sets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mapc.errors import InstanceError, UsageError
+from mapc.files import MAX_TEXT_BYTES, STREAM, decode_text, display_name, read_bytes
+from mapc.graph.operators import IntArray
+from mapc.instances.importers.arrays import read_arrays, whole_numbers
+from mapc.instances.importers.timings import read_timings
+from mapc.models.sequence.cost_fitting import fit_cost
+from mapc.models.sequence.costs import NODE_RANKS, flexsp_cost, megatron_cost
+from mapc.models.sequence.problem import RING, ULYSSES, GroupCost, SequenceProblem
+
+DROP, CLIP, KEEP = "drop", "clip", "keep"
+"""What happens to sequences above the longest length: left out, cut to it, or refused later."""
+BOTH, MEGATRON = "both", "megatron"
+PADDING = 128
+"""FlexSP's: twice its 64 ranks."""
+MAX_TOKENS = 2**40
+_TOKENS = re.compile(r"\s*(\d{1,13}(?:\.\d{1,6})?)\s*(k|ki|m|mi)?\s*\Z", re.ASCII | re.IGNORECASE)
+_FACTORS = {"": 1, "k": 10**3, "ki": 2**10, "m": 10**6, "mi": 2**20}
+
+
+def parse_tokens(text: str | int) -> int:
+    """Return a number of tokens such as ``"192K"`` (192,000, as FlexSP has it) or ``"128Ki"``.
+
+    Raises
+    ------
+    UsageError
+        If it is none, no whole number, or outside 1 to 2**40.
+    """
+    match = _TOKENS.match(str(text))
+    if match is None:
+        raise UsageError(f"tokens {str(text)[:40]!r}: expected e.g. 4096, 192K or 128Ki")
+    whole, _, part = match[1].partition(".")
+    factor = _FACTORS[(match[2] or "").lower()]
+    value, rest = divmod(int(whole + part) * factor, int(10 ** len(part)))
+    if rest or not 1 <= value <= MAX_TOKENS:
+        raise UsageError(f"tokens {str(text)[:40]!r}: expected a whole number 1 to {MAX_TOKENS}")
+    return value
+
+
+def read_lengths(path: str | Path) -> IntArray:
+    """Return int64[K]: the lengths in a file, in its order.
+
+    Raises
+    ------
+    InstanceError
+        For a file of another shape, and for a length that is no whole number from 1 on; its place
+        is named.
+    """
+    where = display_name(path)
+    if Path(path).suffix.lower() in (".npz", ".npy"):
+        arrays = read_arrays(path)
+        name = "lengths" if "lengths" in arrays else next(iter(arrays))
+        if len(arrays) > 1 and name != "lengths":
+            raise InstanceError(f"{len(arrays)} arrays", where, "one, or one named 'lengths'")
+        values: Any = arrays[name]
+        if values.ndim != 1:
+            raise InstanceError(f"shape {values.shape}", where, "a row of lengths")
+    else:
+        values = _from_text(decode_text(read_bytes(path, MAX_TEXT_BYTES), where), where)
+    if len(values) == 0:
+        raise InstanceError("no lengths", where, "one whole number for each sequence")
+    return whole_numbers(values, f"{where}: lengths", 1, MAX_TOKENS)
+
+
+def _from_text(text: str, where: str) -> Any:
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    if lines and any(c.isalpha() for c in lines[0]):
+        header = [cell.strip().lower() for cell in lines[0].split(",")]
+        at = next((i for i, name in enumerate(header) if name in ("length", "lengths")), None)
+        if at is None:
+            raise InstanceError(f"columns {lines[0]!r}"[:80], where, "a column 'length'")
+        cells = [row.split(",")[at : at + 1] for row in lines[1:] if row.strip()]
+        words = [cell[0].strip() if cell else "" for cell in cells]
+    else:
+        words = "\n".join(lines).replace(",", " ").split()
+    try:
+        return np.array(words, dtype=np.float64)
+    except ValueError:
+        at = next(i for i, word in enumerate(words) if not _is_number(word))
+        raise InstanceError(
+            f"{words[at]!r}"[:60], f"{where}: lengths[{at}]", "a whole number"
+        ) from None
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def import_lengths(
+    path: str | Path,
+    *,
+    ranks: int,
+    ranks_per_node: int = NODE_RANKS,
+    batch: int = 512,
+    index: int = 0,
+    model: str = "gpt-7b",
+    max_length: str | int = "192K",
+    too_long: str = DROP,
+    padding: int = PADDING,
+    memory_limit_gb: float = 30.0,
+    degrees: Sequence[int] | None = None,
+    heads: int | None = None,
+    kv_heads: int | None = None,
+    sharing: str = ULYSSES,
+    bandwidth: Mapping[int, float] | None = None,
+    timings: str | Path | None = None,
+    tokens_per_rank: str | int | None = None,
+    least: int = 1,
+    most: int | None = None,
+) -> SequenceProblem:
+    """Read one global batch of lengths.
+
+    Parameters
+    ----------
+    path : path
+    ranks, ranks_per_node : int
+        Fewer ranks than fill a node are one node.
+    batch, index : int
+        The batch is sequences ``index * batch`` to ``(index + 1) * batch - 1`` of those that are
+        left when long ones are dropped, fewer at the end of the file.
+    model : str
+        A name in `mapc.models.sequence.costs.FLEXSP_MODELS`, or ``"megatron"``.
+    max_length : str or int
+        Tokens: ``"192K"`` is 192,000, ``"192Ki"`` 196,608.
+    too_long : str
+        Longer sequences: ``"drop"`` before batches are cut, as FlexSP does (it drops those within
+        one padding of the limit as well); ``"clip"`` to that length; or ``"keep"``.
+    padding : int
+        Lengths are rounded up to multiples of it.
+    memory_limit_gb, degrees, heads, kv_heads, bandwidth
+        See `mapc.models.sequence.costs.flexsp_cost`.
+    sharing : str
+        ``"ulysses"``, ``"ring"`` or ``"both"``.
+    timings : path, optional
+        A table (`mapc.instances.importers.timings`) that costs are fitted to, instead of a model;
+        how well they fit stands in the provenance.
+    tokens_per_rank : str or int, optional
+        What the memory of a rank holds; needed with ``timings`` and ``"megatron"``.
+    least, most : int
+        Micro-batches.
+
+    Raises
+    ------
+    InstanceError
+        For a file or a table of another shape, a batch past the end, figures out of range, and all
+        that `SequenceProblem` refuses.
+    UsageError
+        For an option that has no meaning.
+    """
+    where = display_name(path)
+    limit = parse_tokens(max_length)
+    _check_options(batch, index, too_long, sharing)
+    source: dict[str, Any] = {
+        "source": Path(path).name, "format": "lengths", "batch": batch, "index": index,
+        "max_length": limit, "too_long": too_long,
+    }  # fmt: skip
+    per_node = min(ranks_per_node, ranks)
+    if timings is None and model != MEGATRON:
+        if tokens_per_rank is not None:
+            raise UsageError(f"tokens per rank: follow from the memory with model {model!r}")
+        kinds = (ULYSSES, RING) if sharing == BOTH else (sharing,)
+        cost = flexsp_cost(
+            model, ranks, per_node, limit, memory_limit_gb, degrees, heads, kv_heads, bandwidth,
+            kinds,
+        )  # fmt: skip
+        source["model"] = model
+    else:
+        cost = _other_cost(timings, tokens_per_rank, ranks, degrees, source)
+    lengths = _batch(_within(read_lengths(path), limit, too_long), batch, index, where)
+    stem = "lengths" if str(path) == STREAM else Path(path).stem
+    return SequenceProblem(
+        name=f"{stem}-{index}",
+        lengths=lengths,
+        n_ranks=ranks,
+        node_ranks=per_node,
+        cost=cost,
+        padding=padding,
+        least=least,
+        most=most,
+        provenance=source,
+    )
+
+
+def _check_options(batch: int, index: int, too_long: str, sharing: str) -> None:
+    for name, value, low in (("batch", batch, 1), ("index", index, 0)):
+        if not isinstance(value, int) or value < low:
+            raise UsageError(f"{name} {value!r}: expected a whole number >= {low}")
+    if too_long not in (DROP, CLIP, KEEP):
+        raise UsageError(f"too long {too_long!r}: expected {DROP}, {CLIP} or {KEEP}")
+    if sharing not in (ULYSSES, RING, BOTH):
+        raise UsageError(f"sharing {sharing!r}: expected {ULYSSES}, {RING} or {BOTH}")
+
+
+def _other_cost(
+    timings: str | Path | None,
+    tokens_per_rank: str | int | None,
+    ranks: int,
+    degrees: Sequence[int] | None,
+    source: dict[str, Any],
+) -> GroupCost:
+    """Return fitted or Megatron's costs, and say in ``source`` where they come from."""
+    if tokens_per_rank is None:
+        raise UsageError("tokens per rank: missing; expected what the memory holds, e.g. 8192")
+    tokens = parse_tokens(tokens_per_rank)
+    if timings is None:
+        source["model"] = MEGATRON
+        return megatron_cost(ranks, tokens, degrees)
+    if degrees is not None:
+        raise UsageError("degrees: with timings, those of the table are allowed")
+    table = read_timings(timings)
+    try:
+        fitted = fit_cost(table, tokens)
+    except InstanceError as error:
+        raise error.inside(display_name(timings)) from None
+    source |= {"timings": Path(timings).name, "rms_ms": fitted.rms, "worst": fitted.worst}
+    return fitted.cost
+
+
+def _within(lengths: IntArray, limit: int, too_long: str) -> IntArray:
+    if too_long == KEEP:
+        return lengths
+    return np.minimum(lengths, limit) if too_long == CLIP else lengths[lengths <= limit]
+
+
+def _batch(lengths: IntArray, batch: int, index: int, where: str) -> IntArray:
+    n = -(-len(lengths) // batch)
+    if index >= n:
+        right = f"0 to {n - 1}" if n else "sequences within the longest length"
+        raise InstanceError(f"{len(lengths)} sequences", f"{where}: batch {index}", right)
+    return lengths[index * batch : (index + 1) * batch].copy()
