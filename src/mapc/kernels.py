@@ -26,6 +26,7 @@ from functools import cache
 from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
@@ -59,6 +60,7 @@ POLL = 0.05
 """Seconds between two questions whether to give up waiting."""
 _STARTED, _DONE = "started", "done"
 _children: dict[str, subprocess.Popen[bytes]] = {}
+_threads: dict[str, Thread] = {}
 
 
 def kernel(*signatures: str) -> Callable[[F], F]:
@@ -70,7 +72,14 @@ def kernel(*signatures: str) -> Callable[[F], F]:
         raise TypeError("a kernel needs its signatures: without them it compiles when it is called")
     import numba
 
-    return cast("Callable[[F], F]", numba.njit(list(signatures), cache=True, nogil=True))
+    def compiled(function: F) -> F:
+        try:
+            made = numba.njit(list(signatures), cache=True, nogil=True)(function)
+        except RuntimeError:  # no folder to keep it in
+            made = numba.njit(list(signatures), nogil=True)(function)
+        return cast("F", made)
+
+    return compiled
 
 
 def stream(seed: int, *path: int) -> NDArray[np.uint64]:
@@ -85,7 +94,7 @@ def load(name: str, done: Callable[[], bool] | None = None) -> ModuleType | None
 
     What is not compiled yet is compiled by a child process, so that waiting for it can end. A
     child goes on when nobody waits any more, until this process ends; what it has finished by then
-    is kept. If it fails, the module is imported here and now.
+    is kept. If it fails, or could keep nothing, a thread of this process compiles.
 
     Parameters
     ----------
@@ -94,15 +103,38 @@ def load(name: str, done: Callable[[], bool] | None = None) -> ModuleType | None
     done : callable, optional
         Whether to give up waiting, asked a few times a second.
     """
+    for importing in list(_threads.values()):  # they hold the locks of what they import
+        if not _joined(importing, done):
+            return None
     if name in sys.modules or plain() or warm(name):
         return import_module(name)
-    while (compiling := _compiling(name)).poll() is None:
+    while _lasting(name) and (compiling := _compiling(name)).poll() is None:
         if done is not None and done():
             return None
         with contextlib.suppress(subprocess.TimeoutExpired):
             compiling.wait(POLL)
-    del _children[name]
-    return import_module(name)
+    _children.pop(name, None)
+    if not warm(name):
+        _threads[name] = Thread(target=_import, args=(name,), daemon=True)
+        _threads[name].start()
+        if not _joined(_threads[name], done):
+            return None
+        del _threads[name]
+    return import_module(name)  # once more where the thread failed: to say why
+
+
+def _joined(thread: Thread, done: Callable[[], bool] | None) -> bool:
+    """Wait for a thread; false when ``done`` says so before it ends."""
+    while thread.is_alive():
+        if done is not None and done():
+            return False
+        thread.join(POLL)
+    return True
+
+
+def _import(name: str) -> None:
+    with contextlib.suppress(Exception):
+        import_module(name)
 
 
 def plain() -> bool:
@@ -206,6 +238,14 @@ def _stamp(name: str) -> Path:
     return folder / f"{hashlib.sha256(bytes(source)).hexdigest()[:16]}.{file}"
 
 
+def _lasting(name: str) -> bool:
+    """Whether there is a folder to keep what is compiled."""
+    folder = _stamp(name).parent
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    return os.access(folder, os.W_OK)
+
+
 def _read(name: str) -> list[str]:
     try:
         return _stamp(name).read_text(encoding="utf-8").split()
@@ -221,7 +261,7 @@ def _write(name: str, key: str, state: str) -> None:
         passing.write_text(f"{key} {state}\n", encoding="utf-8")
         passing.replace(stamp)
     except OSError:
-        return  # nowhere to write: every process compiles for itself, as numba does
+        return  # nowhere to write: every process compiles for itself
 
 
 if __name__ == "__main__":

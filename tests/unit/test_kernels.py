@@ -40,6 +40,7 @@ def module(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(kernels, "_children", {})
+    monkeypatch.setattr(kernels, "_threads", {})
     yield write
     kernels._end()
     for name in written:
@@ -93,6 +94,27 @@ def test_a_failing_child_costs_nothing_but_time(module, monkeypatch):
     assert kernels.load("cold_three").double(3) == 6
     assert [one.returncode for one in started] == [3]
     assert not kernels.warm("cold_three")
+
+
+def test_without_a_folder_to_keep_code_in_this_process_compiles(module, monkeypatch):
+    from numba.core.caching import CacheImpl
+
+    module("kept_nowhere")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
+    started = instead(monkeypatch, "")
+    assert kernels.load("kept_nowhere").double(3) == 6
+    assert started == []
+
+
+def test_waiting_for_this_process_to_compile_ends_when_asked(module, monkeypatch, tmp_path):
+    gate = tmp_path / "gate"
+    module("slow", f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)\n")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert kernels.load("slow", lambda: True) is None
+    assert kernels.load("slow", lambda: True) is None
+    gate.touch()
+    assert kernels.load("slow") is sys.modules["slow"]
 
 
 def test_a_module_that_cannot_be_compiled_says_why(module, monkeypatch):

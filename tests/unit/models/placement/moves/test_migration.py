@@ -286,6 +286,7 @@ def test_real_counts_pass_the_figures_of_the_prototype() -> None:
     assert reached[2] >= 0.957
 
 
+@pytest.mark.filterwarnings("error")
 def test_work_that_costs_nothing_is_no_division_by_zero() -> None:
     problem = balance(3, profiles=2, max_moves=2)
     problem = problem.replace(cost=StepTime(token=0.0, layer=1.0, profiles=WORST))
