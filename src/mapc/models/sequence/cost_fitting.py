@@ -142,7 +142,8 @@ def nonnegative_least_squares(matrix: FloatArray, right: FloatArray) -> FloatArr
         x = _descend(scaled, right, x, free)
         if not free[chosen]:
             break  # its slope is rounding: it would be freed again and again
-    return x / scale
+    solution: FloatArray = x / scale
+    return solution
 
 
 def _descend(matrix: FloatArray, right: FloatArray, x: FloatArray, free: BoolArray) -> FloatArray:

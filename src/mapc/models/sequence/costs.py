@@ -238,8 +238,8 @@ def _tokens_per_rank(model: FlexspModel, n_ranks: int, max_length: int, limit_gb
         raise InstanceError(
             f"{limit_gb:g} GB",
             "memory limit",
-            f"more than {(states + model.activation) / 1024:.2f} GB, what model states on "
-            f"{n_ranks} ranks and one token take",
+            f"{math.ceil((states + model.activation) / 1024 * 100) / 100} GB or more, what model "
+            f"states on {n_ranks} ranks and one token take",
         )
     return tokens
 
