@@ -69,6 +69,8 @@ def _cut(
     if max_length < median:
         right = f"{math.ceil(median)} or more, where half of the lengths are shorter"
         raise UsageError(f"max length {max_length}: expected {right}")
+    if seed < 0:
+        raise UsageError(f"seed {seed}: expected 0 or more")
     rng = np.random.default_rng([seed, n])
     found = np.zeros(0)
     while len(found) < n:

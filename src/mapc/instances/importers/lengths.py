@@ -183,6 +183,9 @@ def import_lengths(
         )  # fmt: skip
         source["model"] = model
     else:
+        for name, value in (("heads", heads), ("kv heads", kv_heads), ("bandwidth", bandwidth)):
+            if value is not None:
+                raise UsageError(f"{name}: apply to FlexSP's models only")
         cost = _other_cost(timings, tokens_per_rank, ranks, degrees, source)
     lengths = _batch(_within(read_lengths(path), limit, too_long), batch, index, where)
     stem = "lengths" if str(path) == STREAM else Path(path).stem
@@ -230,7 +233,7 @@ def _other_cost(
         fitted = fit_cost(table, tokens)
     except InstanceError as error:
         raise error.inside(display_name(timings)) from None
-    source |= {"timings": Path(timings).name, "rms_ms": fitted.rms, "worst": fitted.worst}
+    source |= {"timings": Path(timings).name, "rms_ms": fitted.rms, "relative": fitted.relative}
     return fitted.cost
 
 

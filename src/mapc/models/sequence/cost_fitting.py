@@ -47,6 +47,8 @@ class FittedCost:
         ms.
     rms : float
         Root of the mean squared residual, ms.
+    relative : float
+        Root of the mean square of residuals as parts of the time measured: what was minimised.
     worst : float
         Largest residual as a part of the time measured.
     """
@@ -54,6 +56,7 @@ class FittedCost:
     cost: GroupCost
     predicted: FloatArray
     rms: float
+    relative: float
     worst: float
 
 
@@ -66,7 +69,7 @@ def fit_cost(timings: Timings, tokens_per_rank: int) -> FittedCost:
         time = a1 * sum(s^2) / d + b_j * sum(s) + c
 
     so that there are as many unknowns as modes and two more. Minimised is the sum of squared
-    residuals in ms, by `nonnegative_least_squares`.
+    residuals, each as a part of the time measured, by `nonnegative_least_squares`.
 
     Parameters
     ----------
@@ -98,7 +101,9 @@ def fit_cost(timings: Timings, tokens_per_rank: int) -> FittedCost:
     design[np.arange(len(rows)), 1 + mode] = np.add.reduceat(s, starts)
     design[:, -1] = 1.0
     _check_rank(design)
-    solution = nonnegative_least_squares(design, timings.time)
+    # timings scatter by a part of themselves: each row counts by its relative residual
+    weighted = design / timings.time[:, None]
+    solution = nonnegative_least_squares(weighted, np.ones(len(rows)))
     predicted = design @ solution
     residual = predicted - timings.time
     degree = np.array([d for d, _ in modes], dtype=np.int64)
@@ -110,8 +115,9 @@ def fit_cost(timings: Timings, tokens_per_rank: int) -> FittedCost:
         fixed=np.full(len(modes), solution[-1]),
         tokens=degree * tokens_per_rank,
     )
-    rms = float(np.sqrt(np.mean(residual**2)))
-    return FittedCost(cost, predicted, rms, float(np.max(np.abs(residual) / timings.time)))
+    part = np.abs(residual) / timings.time
+    rms, relative = (float(np.sqrt(np.mean(x**2))) for x in (residual, part))
+    return FittedCost(cost, predicted, rms, relative, float(part.max()))
 
 
 def nonnegative_least_squares(matrix: FloatArray, right: FloatArray) -> FloatArray:

@@ -49,6 +49,7 @@ def test_problems(distribution):
         (lambda: lognormal_lengths(0, 1000), "sequences 0: expected 1 to"),
         (lambda: lognormal_lengths(5, 899), "max length 899: expected 900 or more"),
         (lambda: lognormal_lengths(5, 1000, sigma=0 - 1), "sigma -1: expected 0 to 10"),
+        (lambda: generate(seed=-1), "seed -1: expected 0 or more"),
         (lambda: pareto_lengths(5, 300), "max length 300: expected 535 or more"),
         (lambda: pareto_lengths(5, 10**6, alpha=0.01), "alpha 0.01: expected 0.1 to 100"),
     ],

@@ -137,6 +137,14 @@ def test_costs_fitted_to_timings(tmp_path, npy):
     assert problem.cost.fixed == pytest.approx([50, 50], rel=1e-6)
     assert problem.provenance["timings"] == "t.csv"
     assert problem.provenance["rms_ms"] < 1e-6
+    assert problem.provenance["relative"] < 1e-9
+
+
+def test_a_table_of_timings_that_says_too_little_is_named(tmp_path, npy):
+    table = tmp_path / "t.csv"
+    table.write_text("degree,lengths,ms\n8,512,60\n")
+    with pytest.raises(InstanceError, match=r"t.csv: timings: 1 rows tell 1 of 3"):
+        import_lengths(npy, ranks=64, timings=table, tokens_per_rank=6000)
 
 
 def test_a_batch_past_the_end(npy):
@@ -154,6 +162,7 @@ def test_a_batch_past_the_end(npy):
         ({"too_long": "cut"}, "too long 'cut': expected drop, clip or keep"),
         ({"sharing": "tree"}, "sharing 'tree': expected"),
         ({"model": "megatron"}, "tokens per rank: missing"),
+        ({"model": "megatron", "tokens_per_rank": 5, "heads": 8}, "heads: apply to FlexSP's"),
         ({"tokens_per_rank": 5}, "tokens per rank: follow from the memory"),
         ({"timings": "t.csv", "tokens_per_rank": 5, "degrees": [1]}, "degrees: with timings"),
     ],
