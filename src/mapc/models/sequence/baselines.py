@@ -92,7 +92,11 @@ def homogeneous(problem: SequenceProblem, mode: int) -> SequencePlan | None:
         return None
     order = np.argsort(-problem.padded, kind="stable")
     best, least, tried = None, 0, 0
+    # a micro-batch's slowest group takes the mean at least, so the step the mean of them all
+    even = int(problem.ticks[mode].sum()) // n_groups
     for count in range(_fewest_alike(problem, mode, n_groups), limit(problem) + 1):
+        if best is not None and even + count * int(problem.fixed_ticks[mode]) >= least:
+            break
         group = _balanced(problem, order, mode, n_groups, count)
         if group is None:
             continue

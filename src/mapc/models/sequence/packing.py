@@ -245,7 +245,7 @@ class _Sizes:
     def _targets(self, count: int, ratio: float, slack: float) -> FloatArray:
         """Share the step in a geometric way; the longest sequence gets its time at least."""
         share = ratio ** np.arange(count)
-        target = self.base + self.area * slack * share / share.sum()
+        target: FloatArray = self.base + self.area * slack * share / share.sum()
         if count > 1 and target[0] < self.alone:
             target[0] = self.alone * (1.0 + (slack - 1.0) / 4)
             rest = max(self.area * slack - (target[0] - self.base), 0.1 * self.area)

@@ -26,8 +26,12 @@ State = NDArray[np.uint64]
 BATCH, MODE, TOKENS, COUNT, HEAD = 0, 1, 2, 3, 4
 GROUP, NEXT, PREVIOUS = 0, 1, 2
 
-SWAPS = 1024
-"""Partners a sequence is tried against, from a random one on."""
+SWAPS = 512
+"""Sequences one is tried against, from a random one on."""
+PARTNERS = 256
+"""Groups a sequence is tried in, from a random one on."""
+RELIEF = 1_000_000
+"""Looks at most between two evaluations."""
 RUINS = 24
 """Rebuilt corners without success before targets change."""
 TIGHTEN = 0.997
@@ -232,7 +236,9 @@ def _relieve_group(
     while i >= 0:
         less = load[g] - time[own, i]
         gain = -now if groups[COUNT, g] == 1 else _excess(degree[own], less, aim) - now
-        for h in range(n_groups):
+        begin = below(random, n_groups) if n_groups > PARTNERS else 0
+        for step in range(min(n_groups, PARTNERS)):
+            h = (begin + step) % n_groups
             j = groups[MODE, h]
             if h == g or j < 0 or groups[TOKENS, h] + tokens[i] > room[j]:
                 continue
@@ -248,7 +254,7 @@ def _relieve_group(
                     change = gain + _excess(degree[j], fixed[j] + time[j, i], target[m])
                     if change < best:
                         best, mover, partner, goal = change, i, -1, n_groups + m * n_modes + j
-        looks += n_groups
+        looks += min(n_groups, PARTNERS)
         # only a shorter sequence relieves g: those behind i
         n_behind = n_items - 1 - i
         first = below(random, n_behind) if n_behind > SWAPS else 0
@@ -306,10 +312,13 @@ def relieve(
     load: Floats,
     items: Ints,
 ) -> int:
-    """Move and swap sequences out of groups past their target, worst first; return looks taken."""
+    """Move and swap sequences out of groups past their target, worst first; return looks taken.
+
+    Passes over all such groups follow each other while they help, for about `RELIEF` looks.
+    """
     n_groups = groups.shape[1]
     stuck = np.zeros(n_groups, dtype=np.uint8)
-    looks = 0
+    looks, helped = 0, False
     while True:
         worst, most = -1, 0.0
         for g in range(n_groups):
@@ -318,8 +327,12 @@ def relieve(
                 over = degree[j] * (load[g] - target[groups[BATCH, g]])
                 if over > most:
                     worst, most = g, over
-        if worst < 0:
+        if looks > RELIEF or (worst < 0 and not helped):
             return looks
+        if worst < 0:
+            stuck[:] = 0
+            helped = False
+            continue
         looked = _relieve_group(
             worst, random, time, fixed, degree, room, tokens, target, free, groups, load, items
         )
@@ -327,7 +340,7 @@ def relieve(
             stuck[worst] = 1
             looks -= looked
         else:
-            stuck[:] = 0
+            helped = True
             looks += looked
 
 
