@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
 SHAVED = 1e-6
 """By how much the work of each group is taken too low, so that no solver's tolerance decides."""
-PRECISION = 1e-4
+PRECISION = 2e-4
 """Relative step at which bisection ends."""
-CLIMB = 40
+CLIMB = 30
 """Steps of the climb for each makespan."""
 
 Solve = Callable[[Program], Solution]
@@ -177,8 +177,12 @@ def density_bound(
 
     def refuted(ticks: int) -> bool:
         nonlocal weight
-        needed, weight = _climb(problem, classes, ticks, weight)
-        return needed > bounds.usable_ranks(problem) * (1 + 1e-9)
+        for start in (weight, np.full_like(weight, 0.5), np.ones_like(weight)):
+            needed, reached = _climb(problem, classes, ticks, start)
+            if needed > bounds.usable_ranks(problem) * (1 + 1e-9):
+                weight = reached
+                return True
+        return False
 
     least, most = floor_ticks(problem, classes), _ceiling_ticks(problem, classes)
     return _bisect(refuted, least, most, known, stop)
@@ -221,14 +225,15 @@ def _bisect(
 
     Refuting a makespan refutes all shorter ones, so what is proven is one more than the largest
     refuted; trying in the wrong order costs time, never truth. When even `most` is refuted, no
-    makespan will do.
+    makespan will do. Strides grow from small ones: the start is often close already.
     """
     step = max(1, int(least * PRECISION))
-    high, stride = known, max(step, least // 64)
-    while high is None and least <= most and not stop():
-        tried = min(least + stride, most)
+    limit = most if known is None else min(most, known)
+    high, stride = None, 4 * step
+    while high is None and least <= limit and not stop():
+        tried = min(least + stride, limit)
         if refuted(tried):
-            least, stride = tried + 1, 2 * stride
+            least, stride = tried + 1, 4 * stride
         else:
             high = tried
     while high is not None and high - least > step and not stop():
@@ -245,14 +250,15 @@ def _climb(
 ) -> tuple[float, FloatArray]:
     """Return the most ranks that shares of time prove to be needed, and the shares.
 
-    Projected supergradient steps (Polyak's rule towards just above N, where refuting ends).
+    Projected supergradient steps (Polyak's rule towards just above N, where refuting ends), shorter
+    with every step that is no progress: the target may be out of reach.
     """
     work, room, allowed = _shares(problem, classes, ticks)
     if not allowed.any(axis=0).all():
         return np.inf, weight
     degree, count = problem.cost.degree.astype(np.float64), classes.count
     target = bounds.usable_ranks(problem) * 1.001
-    best, at = -np.inf, weight
+    best, at, pace = -np.inf, weight, 1.0
     column = np.arange(len(count))
     for _ in range(CLIMB):
         price = degree[:, None] * (weight[:, None] * work + (1 - weight)[:, None] * room)
@@ -261,6 +267,8 @@ def _climb(
         value = float(price[mode, column] @ count)
         if value > best:
             best, at = value, weight
+        else:
+            pace *= 0.9
         if value >= target:
             break
         slope = np.bincount(
@@ -271,7 +279,7 @@ def _climb(
         steep = float(slope @ slope)
         if steep <= 0:
             break
-        weight = np.clip(weight + slope * (target - value) / steep, 0.0, 1.0)
+        weight = np.clip(weight + slope * (pace * (target - value) / steep), 0.0, 1.0)
     return best, at
 
 

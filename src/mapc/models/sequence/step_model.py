@@ -153,12 +153,15 @@ class _Step:
         self.q, self.ranks = box.shape[1], float(bounds.usable_ranks(problem))
         self.base = bounds.least_fixed(problem)
         # makespans of some thousand units, so that absolute tolerances are far below them
-        self.unit = max(1.0, float(box[0, 0]) / 1024)
+        self.unit = max(1.0, float(box[0, 0]) / 1024, float(box[1, 0]) / 2.0**20)
         self.low, self.high = box / self.unit
         self.degree = problem.cost.degree[usable].astype(np.float64)
         self.room = problem.cost.tokens[usable].astype(np.float64)
-        self.extra = (problem.fixed_ticks[usable] - self.base) / self.unit
-        self.time = classes.ticks[usable] / self.unit
+        # what no box has time for is only told to be too long: large numbers hurt solvers
+        never = 2.0 * float(self.high.max())
+        extra = (problem.fixed_ticks[usable] - self.base) / self.unit
+        self.extra = np.minimum(extra, never)
+        self.time = np.minimum(classes.ticks[usable] / self.unit, never)
         self.fits: BoolArray = classes.fits[usable]
         self.program = Program(f"{problem.name}: step")
 
