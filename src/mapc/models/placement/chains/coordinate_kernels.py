@@ -287,7 +287,8 @@ def descend(
                 if flags[BUSIEST]:
                     transfers(rank, price_in, price_out, mass_in, mass_out, pair, side, now, flags)
                 else:
-                    now[:, IN:] = trial[:, IN:]
+                    for p in range(n_profiles):
+                        now[p, IN], now[p, OUT] = trial[p, IN], trial[p, OUT]
                 best = combine(now, base, after, flags)
                 swaps += 1
         if swaps == before:

@@ -23,7 +23,7 @@ from mapc.models.placement.profiles.annealing_kernels import (
     slopes,
     touch,
 )
-from mapc.models.placement.profiles.moves_kernels import index, put
+from mapc.models.placement.profiles.moves_kernels import index, keep, put
 from mapc.random import below, uniform
 
 _I1, _I2 = "int64[::1]", "int64[:, ::1]"
@@ -339,11 +339,11 @@ def anneal(
                     value = objective(load, group, lam, top, hottest)
                     if value < best * (1.0 - LEAST) and new <= cap:
                         best = value
-                        best_table[:] = table
+                        keep(table, best_table)
             else:
                 undo(table, at, copies, holders, log, written)
                 for t in range(n):
                     for k in range(n_rows):
                         load[touched[t], k] = saved[t, k]
-    table[:] = best_table
+    keep(best_table, table)
     return best

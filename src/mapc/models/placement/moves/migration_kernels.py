@@ -18,7 +18,7 @@ from mapc.models.placement.profiles.annealing_kernels import (
     replace_loads,
     slopes,
 )
-from mapc.models.placement.profiles.moves_kernels import index, put
+from mapc.models.placement.profiles.moves_kernels import index, keep, put
 
 _I1, _I2, _I3 = "int64[::1]", "int64[:, ::1]", "int64[:, :, ::1]"
 _F1, _F2, _F3 = "float64[::1]", "float64[:, ::1]", "float64[:, :, ::1]"
@@ -307,7 +307,7 @@ def greedy(
                 new += int(old[e, g]) + int(old[f, h]) - int(old[f, g]) - int(old[e, h])
                 put(work, at, copies, holders, g, i, f)
                 put(work, at, copies, holders, h, j, e)
-        tables[t] = work
+        keep(work, tables[t])
         values[t] = value
 
 

@@ -112,7 +112,8 @@ def relax(
                 value += cost[t]
             if value < best:
                 best, copies = value, r
-                chosen[:kept] = order[:kept]
+                for t in range(kept):
+                    chosen[t] = order[t]
         total += best
         for t in range(copies):
             h = ranks[chosen[t]] if t < copies - forced else ranks[n_ranks - 1 - (copies - 1 - t)]

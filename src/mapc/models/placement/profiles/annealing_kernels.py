@@ -21,7 +21,14 @@ from numpy.typing import NDArray
 from mapc.graph.operators import BoolArray, IntArray
 from mapc.kernels import kernel
 from mapc.models.placement.problem import FloatArray
-from mapc.models.placement.profiles.moves_kernels import NOWHERE, draw, index, make, price_moves
+from mapc.models.placement.profiles.moves_kernels import (
+    NOWHERE,
+    draw,
+    index,
+    keep,
+    make,
+    price_moves,
+)
 from mapc.random import uniform
 
 _I1, _I2 = "int64[::1]", "int64[:, ::1]"
@@ -301,7 +308,7 @@ def anneal(
                 value = objective(load, group, lam, top, hottest)
                 if value < least:
                     least = value
-                    best[:] = table
+                    keep(table, best)
             if not draw(table, at, copies, share, locked, price, room, hottest, move, random):
                 continue
             g, f = move[0], move[2]
@@ -327,6 +334,6 @@ def anneal(
     recompute(table, item, slowness, copies, 0, load, power)
     value = objective(load, group, lam, top, hottest)
     if value < least:
-        best[:] = table
+        keep(table, best)
         return value
     return least

@@ -168,5 +168,6 @@ def split_tokens(
                 inside += load[g]
         if not reached.any():
             return limit
-        cut[:] = reached
+        for g in range(n_ranks):
+            cut[g] = reached[g]
         limit = least_limit(ticks, cut, inside, limit + 1)

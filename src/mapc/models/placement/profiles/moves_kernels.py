@@ -53,6 +53,18 @@ def index(table: IntArray, at: IntArray, copies: IntArray, holders: IntArray) ->
             copies[e] += 1
 
 
+@kernel(f"void({_I2}, {_I2})")
+def keep(table: IntArray, kept: IntArray) -> None:
+    """Copy a table into ``kept``.
+
+    Entry by entry: the assignment of whole arrays brings in the text of numba's message about
+    shapes, which takes five seconds to compile in every module.
+    """
+    for g in range(table.shape[0]):
+        for i in range(table.shape[1]):
+            kept[g, i] = table[g, i]
+
+
 @kernel(f"void({_I2}, {_I2}, {_I1}, {_I2}, int64, int64, int64)")
 def put(
     table: IntArray, at: IntArray, copies: IntArray, holders: IntArray, g: int, i: int, f: int

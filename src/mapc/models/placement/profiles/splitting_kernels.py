@@ -22,7 +22,14 @@ from mapc.graph.operators import BoolArray, IntArray
 from mapc.kernels import kernel
 from mapc.models.placement.problem import FloatArray
 from mapc.models.placement.profiles.annealing_kernels import objective
-from mapc.models.placement.profiles.moves_kernels import NOWHERE, draw, index, make, price_moves
+from mapc.models.placement.profiles.moves_kernels import (
+    NOWHERE,
+    draw,
+    index,
+    keep,
+    make,
+    price_moves,
+)
 from mapc.random import uniform
 
 _I1, _I2 = "int64[::1]", "int64[:, ::1]"
@@ -356,7 +363,7 @@ def anneal_split(
                 value = objective(load, group, lam, top, hottest)
                 if value < least:
                     least = value
-                    best[:] = table
+                    keep(table, best)
             if not draw(table, at, copies, share, locked, price, room, hottest, move, random):
                 continue
             e = table[move[0], move[1]]
@@ -364,7 +371,8 @@ def anneal_split(
             m = carry(
                 move, table, at, copies, holders, slowness, flow_after, load_after, e, ranks, mark
             )
-            norm_after[:] = norm
+            for k in range(n_rows):
+                norm_after[k] = norm[k]
             raise_some(m, ranks, load_after, doublings, power, power_after, norm_after)
             worse = root(norm_after, lam, doublings) - current
             moved = ranks
@@ -379,7 +387,8 @@ def anneal_split(
                 copy_ranks(m, moved, flow, load, power, flow_after, load_after, power_after)
                 continue
             copy_ranks(m, moved, flow_after, load_after, power_after, flow, load, power)
-            norm[:] = norm_after
+            for k in range(n_rows):
+                norm[k] = norm_after[k]
             room -= move[5]
             current += worse
             if move[3] == NOWHERE:
@@ -388,6 +397,6 @@ def anneal_split(
     sweep(10 * SETTLE, replicated, n, at, copies, holders, slowness, flow, load)
     value = objective(load, group, lam, top, hottest)
     if value < least:
-        best[:] = table
+        keep(table, best)
         return value
     return least

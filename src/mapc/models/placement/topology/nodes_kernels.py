@@ -175,7 +175,8 @@ def anneal(
             f = slots[layer, m, j]
             if on[layer, e, m] or on[layer, f, n]:
                 continue
-        on_e[:], on_f[:] = on[layer, e], on[layer, f]
+        for i in range(n_nodes):
+            on_e[i], on_f[i] = on[layer, e, i], on[layer, f, i]
         on_e[n], on_f[n] = 0, 1
         if not replace:
             on_e[m], on_f[m] = 1, 0

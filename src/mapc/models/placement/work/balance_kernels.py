@@ -37,6 +37,18 @@ def tally(table: Ints, copies: Ints, item: Floats, load: Floats, holds: Flags) -
             load[g] += item[e, copies[e] - 1]
 
 
+@kernel("void(int64[:,::1], int64[:,::1])")
+def keep(table: Ints, kept: Ints) -> None:
+    """Copy a table into ``kept``.
+
+    Entry by entry: the assignment of whole arrays brings in the text of numba's message about
+    shapes, which takes five seconds to compile in every module.
+    """
+    for g in range(table.shape[0]):
+        for i in range(table.shape[1]):
+            kept[g, i] = table[g, i]
+
+
 @kernel("float64(int64[:,::1], float64[:,::1], float64[::1])")
 def slowest(table: Ints, item: Floats, slow: Floats) -> float:
     """Return the time of the slowest rank."""

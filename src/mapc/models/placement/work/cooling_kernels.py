@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapc.kernels import kernel
-from mapc.models.placement.work.balance_kernels import slowest, tally
+from mapc.models.placement.work.balance_kernels import keep, slowest, tally
 from mapc.random import below, uniform
 
 Ints = NDArray[np.int64]
@@ -153,8 +153,8 @@ def anneal(
         hottest = int(np.argmax(load * slow))
         if load[hottest] * slow[hottest] < least:
             least = load[hottest] * slow[hottest]
-            kept[:] = table
+            keep(table, kept)
             if least <= target:
                 break
-    table[:] = kept
+    keep(kept, table)
     return slowest(table, item, slow)
