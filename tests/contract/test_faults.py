@@ -97,6 +97,18 @@ def test_an_interrupt_before_any_plan_says_so(problem: MemoryProblem) -> None:
     assert "interrupted" in result.reason
 
 
+@pytest.mark.parametrize(
+    ("time_limit", "reason"),
+    [(1e-9, "the limit was reached before a first plan"), (None, "no method that ran found one")],
+)
+def test_without_a_plan_the_reason_is_named(
+    problem: MemoryProblem, time_limit: float | None, reason: str
+) -> None:
+    result = mapc.solve(problem, time_limit=time_limit, methods=["forced-spans"])
+    assert result.status is Status.UNKNOWN
+    assert result.reason == reason
+
+
 def test_a_broken_method_does_not_cost_the_plan(
     problem: MemoryProblem, monkeypatch: pytest.MonkeyPatch
 ) -> None:

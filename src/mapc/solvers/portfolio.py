@@ -201,7 +201,11 @@ class Portfolio:
     def _why_nothing(self) -> str:
         if self.interrupted:
             return "interrupted before a first plan"
-        return "; ".join(self.notes) or "the limit was reached before a first plan"
+        if self.notes:
+            return "; ".join(self.notes)
+        if self.remaining() <= 0:
+            return "the limit was reached before a first plan"
+        return "no method that ran found one"
 
     def _emit(self, kind: str, source: str, text: str = "") -> None:
         event = Event(self.elapsed(), kind, self.objective, self.bound, source, text)

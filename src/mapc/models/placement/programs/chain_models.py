@@ -20,7 +20,14 @@ from mapc.errors import UsageError
 from mapc.graph.operators import BoolArray, IntArray
 from mapc.models.placement.chains.state_costs import lives_on
 from mapc.models.placement.chains.states import permitted, symmetries
-from mapc.models.placement.problem import BUSIEST, CHAIN, HOME, FloatArray, PlacementProblem
+from mapc.models.placement.problem import (
+    BUSIEST,
+    CHAIN,
+    EQUAL,
+    HOME,
+    FloatArray,
+    PlacementProblem,
+)
 from mapc.models.placement.programs.place_model import PlaceLift, PlaceModel
 from mapc.program import Block, Program
 
@@ -46,9 +53,10 @@ def lower_chain(
         Where there are replicas.
     """
     if problem.n_slots != problem.n_experts:
+        instead = "; try 'balance'" if problem.balance_only and problem.dispatch == EQUAL else ""
         raise UsageError(
             f"formulation {name!r}: {problem.n_slots} slots for {problem.n_experts} experts; it "
-            "takes no replicas"
+            f"takes no replicas{instead}"
         )
     model = PlaceModel(problem, name)
     program, allowed = model.program, permitted(problem)

@@ -1,9 +1,11 @@
 """The programs as a method: silent where too large, bounds and plans that hold elsewhere."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 
 import mapc
+from mapc.errors import UsageError
 from mapc.graph.devices import DeviceGraph
 from mapc.models.placement.problem import CHAIN, NONE, PlacementProblem, StepTime
 from mapc.models.placement.programs import milp
@@ -49,6 +51,17 @@ def test_columns_are_counted_and_large_programs_left_alone() -> None:
     search = Recorder(large)  # has no solve(): asking for it would raise
     milp.run(large, search)
     assert search.bound is None
+
+
+def test_replicas_are_refused_by_programs_of_single_copies() -> None:
+    rng = np.random.default_rng(4)
+    work_alone = _problem(rng.integers(1, 9, (1, 2, 4)), [2], 3)
+    with pytest.raises(UsageError, match="takes no replicas; try 'balance'$"):
+        mapc.lower(work_alone, formulation="degree")
+    assert mapc.lower(work_alone, formulation="balance")[0].n_columns
+    chain = _problem(work_alone.counts, [2], 3, rng.integers(0, 9, (1, 1, 4, 4)))
+    with pytest.raises(UsageError, match="takes no replicas$"):
+        mapc.lower(chain, formulation="degree")
 
 
 def test_one_layer_keeps_its_rules() -> None:
