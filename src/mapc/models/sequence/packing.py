@@ -27,14 +27,18 @@ KERNELS = "mapc.models.sequence.packing_kernels"
 
 WORK = 60_000_000
 """Looks at a move or swap without a clock; about 0.3 s."""
-SLICE = 1_500_000
-"""Looks between two questions whether to stop."""
+SLICE, SLICE_EACH = 1_500_000, 3_000
+"""Looks between two questions whether to stop: at most, and per sequence."""
 COUNTS_TRIED = 3
 """Counts of micro-batches with starts of their own."""
 RATIOS = (1.0, 0.8, 0.6, 0.4, 0.25)
 """Targets of a start: each micro-batch's share over the one before."""
 PREMIUM = 1.025
 """What rank-time in a new group of several ranks counts, over that in an old one."""
+START = 10_000
+"""Looks that making a start counts as, by its time."""
+USUAL, ODD, ODD_EACH = (0.95, 1.15), (0.5, 1.5), 8
+"""What premiums of a start are multiplied with; every so many starts the wider range."""
 NEW = 12
 """Starts of a round, each packed and relieved once."""
 KEPT = 3
@@ -166,6 +170,7 @@ def _search(
     sizes = _Sizes(problem, order)
     rng = np.random.default_rng([seed, problem.n_sequences])
     spent, made = 0, 0
+    piece = min(SLICE, SLICE_EACH * problem.n_sequences)
     kept: list[_Start] = []
     while True:
         fresh = 0
@@ -176,7 +181,7 @@ def _search(
             if start is None:
                 break
             fresh += 1
-            spent += problem.n_sequences
+            spent += START + problem.n_sequences
             if start.construct(kernels):
                 spent += start.improve(kernels, 0)
                 if start.step < np.inf:
@@ -189,7 +194,7 @@ def _search(
         if not kept and not fresh:
             return
         for start in kept:
-            spent += start.improve(kernels, SLICE)
+            spent += start.improve(kernels, piece if work is None else min(piece, work - spent))
             yield start
             least = min(least, start.step)
             if (work is not None and spent >= work) or (done is not None and done()):
@@ -239,7 +244,8 @@ class _Sizes:
             return None
         premium = np.where(self.degree > 1, PREMIUM, 1.0)
         if number:
-            premium *= rng.uniform(0.95, 1.15, len(premium))
+            spread = ODD if number % ODD_EACH == 0 else USUAL
+            premium *= rng.uniform(*spread, len(premium))
         return self._made(random, premium, target)
 
     def _targets(self, count: int, ratio: float, slack: float) -> FloatArray:

@@ -1,0 +1,147 @@
+"""Local search: valid, never worse than the baselines, the same every time."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from tests.oracles.sequence_cases import brute_force, problem_of, small_sequence_problems
+
+from mapc.models.sequence import packing
+from mapc.models.sequence.baselines import best_homogeneous, megatron_greedy, step_ticks
+from mapc.models.sequence.packing import pack, plans
+from mapc.models.sequence.verify import verify
+
+WORK = 200_000
+
+
+@settings(max_examples=40, deadline=None)
+@given(small_sequence_problems(max_sequences=5))
+def test_plans_are_valid_and_between_the_best_and_the_baselines(problem) -> None:
+    best, plan = brute_force(problem), pack(problem, work=WORK)
+    if plan is None:
+        assert best_homogeneous(problem) is None
+        return
+    assert best is not None
+    verdict = verify(problem, plan)
+    assert not verdict.violations
+    assert verdict.objective == step_ticks(problem, plan) * problem.tick
+    assert verdict.objective >= best.ticks * problem.tick
+    for other in (best_homogeneous(problem), megatron_greedy(problem)):
+        if other is not None:
+            assert step_ticks(problem, plan) <= step_ticks(problem, other)
+
+
+def mixed(n: int = 60, seed: int = 3):
+    """Problem where one degree for everything is poor: a few long sequences, many short ones."""
+    lengths = np.minimum(np.random.default_rng(seed).lognormal(1.0, 1.0, n).astype(int) + 1, 64)
+    return problem_of(
+        lengths,
+        [(2**e, "ulysses", 0.25 / 2**e, 1.0 / 2**e + 0.1 * e, 4.0, 20 * 2**e) for e in range(5)],
+        n_ranks=16,
+        node_ranks=4,
+    )
+
+
+def test_mixing_degrees_pays() -> None:
+    problem = mixed()
+    plan = pack(problem, work=1_000_000)
+    assert not verify(problem, plan).violations
+    assert len(set(plan.mode.tolist())) > 1
+    assert step_ticks(problem, plan) < 0.9 * step_ticks(problem, best_homogeneous(problem))
+
+
+def test_steps_only_get_better() -> None:
+    problem = mixed()
+    found = [step_ticks(problem, plan) for plan, _ in plans(problem, work=1_000_000)]
+    assert len(found) > 1
+    assert found == sorted(set(found), reverse=True)
+
+
+def test_a_seed_gives_one_plan() -> None:
+    problem = mixed()
+    assert pack(problem, seed=5, work=300_000) == pack(problem, seed=5, work=300_000)
+
+
+def test_small_problems_end_near_their_optimum() -> None:
+    rng = np.random.default_rng(1)
+    ratios = []
+    for _ in range(30):
+        problem = problem_of(rng.integers(1, 17, 5))
+        ratios.append(step_ticks(problem, pack(problem, work=500_000)) / brute_force(problem).ticks)
+    assert min(ratios) == 1.0
+    assert np.mean(ratios) < 1.005
+
+
+def test_a_search_that_is_over_still_gives_the_baselines() -> None:
+    problem = mixed()
+    plan = pack(problem, done=lambda: True)
+    assert step_ticks(problem, plan) <= step_ticks(problem, best_homogeneous(problem))
+
+
+def test_a_search_without_an_end_is_refused() -> None:
+    with pytest.raises(ValueError, match="give work or done"):
+        pack(mixed(), work=None)
+
+
+def test_no_plan_is_no_plan() -> None:
+    assert pack(problem_of([8] * 9, most=2), work=WORK) is None
+
+
+class Search:
+    seed = 1
+    deterministic = True
+
+    def __init__(self) -> None:
+        self.steps = []
+
+    def done(self) -> bool:
+        return len(self.steps) > 3
+
+    def propose(self, plan, source) -> bool:
+        self.steps.append(plan)
+        return True
+
+
+def test_the_method_proposes_and_stops() -> None:
+    search = Search()
+    packing.run(mixed(), search)
+    assert len(search.steps) >= 4
+    assert not verify(mixed(), search.steps[-1]).violations
+
+
+PLAIN = """
+import json
+import numpy as np
+from mapc.models.sequence.packing import plans
+from mapc.models.sequence.problem import GroupCost, SequenceProblem
+rng = np.random.default_rng(2)
+lengths = np.minimum(rng.lognormal(1.0, 1.0, 14).astype(int) + 1, 64)
+degree = 2 ** np.arange(4)
+cost = GroupCost(degree, ("ulysses",) * 4, 0.25 / degree, 1.0 / degree + 0.1 * np.arange(4),
+                 np.full(4, 4.0), 12 * degree)
+problem = SequenceProblem("tiny", lengths.astype(np.int64), 8, 4, cost)
+print(json.dumps([[source, *(getattr(plan, name).tolist() for name in
+      ("micro_batch", "mode", "first_rank", "group"))] for plan, source in
+      plans(problem, work=200_000)]))
+"""
+
+
+def test_kernels_do_the_same_as_plain_python() -> None:
+    answers = []
+    for plain in ("0", "1"):
+        done = subprocess.run(
+            [sys.executable, "-c", PLAIN],
+            env={**os.environ, "NUMBA_DISABLE_JIT": plain},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        answers.append(json.loads(done.stdout))
+    assert len(answers[0]) > 1
+    assert answers[0] == answers[1]
