@@ -56,11 +56,11 @@ def test_columns_are_counted_and_large_programs_left_alone() -> None:
 def test_replicas_are_refused_by_programs_of_single_copies() -> None:
     rng = np.random.default_rng(4)
     work_alone = _problem(rng.integers(1, 9, (1, 2, 4)), [2], 3)
-    with pytest.raises(UsageError, match="takes no replicas; try 'balance'$"):
+    with pytest.raises(UsageError, match=r"takes no replicas; try 'balance'$"):
         mapc.lower(work_alone, formulation="degree")
     assert mapc.lower(work_alone, formulation="balance")[0].n_columns
     chain = _problem(work_alone.counts, [2], 3, rng.integers(0, 9, (1, 1, 4, 4)))
-    with pytest.raises(UsageError, match="takes no replicas$"):
+    with pytest.raises(UsageError, match=r"takes no replicas$"):
         mapc.lower(chain, formulation="degree")
 
 
