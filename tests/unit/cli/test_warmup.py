@@ -1,9 +1,13 @@
+import importlib
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from mapc import kernels
+
+warmup = importlib.import_module("mapc.cli.warmup")
 
 
 @pytest.fixture
@@ -12,6 +16,7 @@ def two(monkeypatch):
     monkeypatch.delenv("NUMBA_DISABLE_JIT", raising=False)
     monkeypatch.setattr(kernels, "MODULES", ("one", "other"))
     monkeypatch.setattr(kernels, "warm", lambda name: name == "one")
+    monkeypatch.setattr(kernels, "callees", lambda name: ())
     started = []
 
     def compiling(code):
@@ -49,6 +54,50 @@ def test_a_child_that_dies_without_a_word(run, two):
     done = run("warmup")
     assert done.exit_code == 1
     assert "other: killed" in done.stderr
+
+
+@pytest.mark.parametrize("cores", [1, 2, 8])
+def test_modules_wait_for_those_they_call_and_for_a_core(run, two, monkeypatch, cores):
+    started = two("")
+    calls = {"a": (), "b": ("a",), "c": ("a", "b"), "d": ()}
+    monkeypatch.setattr(kernels, "MODULES", tuple(calls))
+    monkeypatch.setattr(kernels, "callees", calls.get)
+    monkeypatch.setattr(warmup, "_cores", lambda: cores)
+    ended, most = [], []
+    start, report = warmup._Child.__init__, warmup._Child.report
+
+    def starting(child, name):
+        assert set(calls[name]) <= set(ended)
+        start(child, name)
+        most.append(len(started) - len(ended))
+
+    def reporting(child):
+        ended.append(child.name)
+        return report(child)
+
+    monkeypatch.setattr(warmup._Child, "__init__", starting)
+    monkeypatch.setattr(warmup._Child, "report", reporting)
+    assert run("warmup").exit_code == 0
+    assert sorted(started) == sorted(ended) == list(calls)
+    assert max(most) == min(cores, 2)  # a and d have nothing to wait for
+
+
+def test_children_end_with_the_command(run, two, monkeypatch):
+    two("import time; time.sleep(60)")
+    children = []
+    start = warmup._Child.__init__
+
+    def starting(child, name):
+        start(child, name)
+        children.append(child)
+
+    def interrupt(child):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(warmup._Child, "__init__", starting)
+    monkeypatch.setattr(warmup._Child, "ended", interrupt)
+    assert run("warmup").exit_code != 0
+    assert [child.process.returncode for child in children] == [-signal.SIGKILL]
 
 
 def test_checking_compiles_nothing(run, two, monkeypatch):
