@@ -226,16 +226,6 @@ def imbalance(problem: PlacementProblem, flows: list[Flows]) -> float:
     return worst
 
 
-def cross_fractions(flows: Flows, node: IntArray) -> tuple[float, float]:
-    """Return the parts of token pairs that change rank, and node."""
-    total = float(flows.moved.sum())
-    if not total:
-        return 0.0, 0.0
-    other = node[:, None] != node[None, :]
-    stay = float(np.trace(flows.moved.sum(axis=0)))
-    return 1 - stay / total, float(flows.moved.sum(axis=0)[other].sum()) / total
-
-
 def step_ticks(problem: PlacementProblem, flows_of: list[Flows]) -> float:
     """Return the modelled step in ticks, as the verifier counts it, from flows by profile."""
     total = np.zeros(problem.n_profiles)

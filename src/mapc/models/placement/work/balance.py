@@ -52,7 +52,7 @@ COOLER, PATIENCE = 0.3, 3
 Done = Callable[[], bool]
 
 
-def balance_layer(
+def balance_tables(
     work: FloatArray,
     ranks: int,
     slots: int,
@@ -63,11 +63,11 @@ def balance_layer(
     seed: int = 0,
     done: Done | None = None,
 ) -> IntArray:
-    """Fill the slots of one layer so that the slowest rank has little to do.
+    """Fill the slots of every layer so that its slowest rank has little to do.
 
     Parameters
     ----------
-    work : float64[E]
+    work : float64[L, E]
         What each expert weighs, >= 0; its replicas share it equally.
     ranks, slots : int
         G ranks of C slots; ``C <= E <= G * C``.
@@ -83,44 +83,8 @@ def balance_layer(
 
     Returns
     -------
-    int64[G, C]
-        No rank holds an expert twice, every expert is somewhere.
-    """
-    rows = np.asarray(work, dtype=np.float64)[None]
-    return np.asarray(
-        balance_tables(
-            rows,
-            ranks,
-            slots,
-            slowness=slowness,
-            tolerance=tolerance,
-            rounds=rounds,
-            seed=seed,
-            done=done,
-        )[0]
-    )
-
-
-def balance_tables(
-    work: FloatArray,
-    ranks: int,
-    slots: int,
-    *,
-    slowness: FloatArray | None = None,
-    tolerance: float = QUICK,
-    rounds: int = ROUNDS,
-    seed: int = 0,
-    done: Done | None = None,
-) -> IntArray:
-    """Balance layers one by one, see `balance_layer`.
-
-    Parameters
-    ----------
-    work : float64[L, E]
-
-    Returns
-    -------
     int64[L, G, C]
+        No rank holds an expert twice, every expert is somewhere.
     """
     rows = np.ascontiguousarray(work, dtype=np.float64)
     slow = np.ones(ranks) if slowness is None else np.ascontiguousarray(slowness, dtype=np.float64)

@@ -15,7 +15,7 @@ from mapc.models.placement.baselines import eplb
 from mapc.models.placement.problem import CHAIN, HOME, NONE
 from mapc.models.placement.verify import verify
 from mapc.models.placement.work import balance
-from mapc.models.placement.work.balance import balance_layer, balance_tables, in_order
+from mapc.models.placement.work.balance import balance_tables, in_order
 from mapc.models.placement.work.bounds import row_bounds
 from oracles.placement_cases import brute_force, problems, random_problem
 
@@ -73,7 +73,7 @@ def test_small_layers_come_near_the_best_table(size, data):
     for chosen in itertools.combinations_with_replacement(fillings, ranks):
         if len(set(itertools.chain.from_iterable(chosen))) == n_experts:
             best = min(best, loads(work, np.array(chosen)).max())
-    found = loads(work, balance_layer(work, ranks, slots, tolerance=0.0)).max()
+    found = loads(work, balance_tables(work[None], ranks, slots, tolerance=0.0)[0]).max()
     assert best * (1 - 1e-12) <= found <= best * 1.1
 
 
@@ -83,7 +83,7 @@ def test_no_swap_relieves_the_slowest_rank(size, seed):
     ranks, slots, n_experts = size
     rng = np.random.default_rng(seed)
     work, slow = rng.uniform(1, 9, n_experts), rng.uniform(0.5, 2, ranks)
-    table = balance_layer(work, ranks, slots, slowness=slow, tolerance=0.0, rounds=0)
+    table = balance_tables(work[None], ranks, slots, slowness=slow, tolerance=0.0, rounds=0)[0]
     before = loads(work, table) * slow
     g = before.argmax()
     for h, a, b in itertools.product(range(ranks), range(slots), range(slots)):
@@ -120,7 +120,7 @@ def test_annealing_gains_where_descent_is_stuck():
 def test_faster_ranks_get_more():
     work = np.arange(1.0, 33.0)
     slow = np.array([1.0, 0.5, 0.25, 1.0])
-    table = balance_layer(work, 4, 8, slowness=slow)
+    table = balance_tables(work[None], 4, 8, slowness=slow)[0]
     load = loads(work, table)
     assert load[2] > load[1] > max(load[0], load[3])
     assert (load * slow).max() < 1.001 * row_bounds(work[None], slow, 8)[0]
@@ -148,7 +148,7 @@ def test_it_stops_when_asked(monkeypatch):
     for table in tables:
         check(table, 8)
     monkeypatch.setattr(balance, "load", lambda name, done: None)
-    np.testing.assert_array_equal(balance_layer(work[0], 4, 3), in_order(8, 4, 3))
+    np.testing.assert_array_equal(balance_tables(work[:1], 4, 3)[0], in_order(8, 4, 3))
 
 
 @given(sizes(6, 6))
