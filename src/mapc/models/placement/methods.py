@@ -38,6 +38,12 @@ METHODS = (
         "split", HEURISTIC, "profiles.splitting:run", "placement and split that adapts per profile"
     ),
     _method(
+        "pairs", BOUND, "chains.pair_bounds:run", "pairs of layers: partners on one rank or node"
+    ),
+    _method(
+        "traffic", BOUND, "topology.traffic_bounds:run", "bounds on transfers under a load limit"
+    ),
+    _method(
         "nodes", HEURISTIC, "topology.nodes:run", "experts to nodes by affinity, then to ranks"
     ),
     _method(
@@ -58,12 +64,6 @@ METHODS = (
         "moves.migration_bounds:run",
         "prices on load, slots and moves",
         False,
-    ),
-    _method(
-        "pairs", BOUND, "chains.pair_bounds:run", "pairs of layers: partners on one rank or node"
-    ),
-    _method(
-        "traffic", BOUND, "topology.traffic_bounds:run", "bounds on transfers under a load limit"
     ),
     _method(
         "moetuner",
