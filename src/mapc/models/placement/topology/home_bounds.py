@@ -21,6 +21,8 @@ from mapc.models.placement.topology.selection import best_copies, transport_cost
 
 SAFE = 1 - 1e-9
 """Factor for what sums in floating point may be off by."""
+ROUNDING = 1e-12
+"""The same, of all tokens, where what is left of them is next to nothing."""
 MOST_NODES = 5
 """Nodes up to which all sets of nodes that may hold an expert are looked at."""
 STEPS, PATIENCE = 240, 12
@@ -104,7 +106,8 @@ def priced_remote(
         step = (best + aim - value) / np.maximum(size, 1e-12)
         slot_price = np.maximum(slot_price + step[:, None] * over_slots / n_experts, 0.0)
         load_price = np.maximum(load_price + step[:, None] * over_load, 0.0)
-    return np.asarray(np.maximum(best, 0.0) * total * SAFE)
+    # values are of one token in all; float sums of them are wrong by far less than this
+    return np.asarray(np.maximum(best - ROUNDING, 0.0) * total * SAFE)
 
 
 def _subsets(n: int) -> BoolArray:
