@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -175,15 +176,18 @@ def _fullest(tokens: list[int], n_groups: int, room: int) -> list[int] | None:
 
 def best_homogeneous(problem: SequenceProblem) -> SequencePlan | None:
     """Return the best of `homogeneous` over all modes, the first of equals, if any."""
-    plans = [homogeneous(problem, mode) for mode in range(problem.n_modes)]
-    found = [plan for plan in plans if plan is not None]
-    return min(found, key=lambda plan: step_ticks(problem, plan), default=None)
+    return _fastest(problem, range(problem.n_modes))
 
 
 def static(problem: SequenceProblem) -> SequencePlan | None:
     """Return the plan of the largest degree for everything; the faster kind if it has two."""
     degree = problem.cost.degree
-    plans = [homogeneous(problem, int(mode)) for mode in np.flatnonzero(degree == degree.max())]
+    return _fastest(problem, np.flatnonzero(degree == degree.max()).tolist())
+
+
+def _fastest(problem: SequenceProblem, modes: Iterable[int]) -> SequencePlan | None:
+    """Return the fastest plan of one of the modes, the first of equals, if any."""
+    plans = [homogeneous(problem, mode) for mode in modes]
     found = [plan for plan in plans if plan is not None]
     return min(found, key=lambda plan: step_ticks(problem, plan), default=None)
 
