@@ -17,7 +17,7 @@ import numpy as np
 
 from mapc.errors import UsageError
 from mapc.graph.operators import IntArray
-from mapc.models.sequence.costs import NODE_RANKS, flexsp_cost
+from mapc.models.sequence.costs.models import NODE_RANKS, flexsp_cost
 from mapc.models.sequence.problem import FloatArray, SequenceProblem
 
 LOGNORMAL, PARETO = "lognormal", "pareto"
@@ -106,7 +106,7 @@ def generate(
     ranks, ranks_per_node : int
         Fewer ranks than fill a node are one node.
     model : str
-        A name in `mapc.models.sequence.costs.FLEXSP_MODELS`.
+        A name in `mapc.models.sequence.costs.models.FLEXSP_MODELS`.
     max_length : int
         Tokens, at least the median.
     distribution : str

@@ -18,8 +18,8 @@ from mapc.files import MAX_TEXT_BYTES, STREAM, decode_text, display_name, read_b
 from mapc.graph.operators import IntArray
 from mapc.instances.importers.arrays import read_arrays, whole_numbers
 from mapc.instances.importers.timings import read_timings
-from mapc.models.sequence.cost_fitting import fit_cost
-from mapc.models.sequence.costs import NODE_RANKS, flexsp_cost, megatron_cost
+from mapc.models.sequence.costs.fitting import fit_cost
+from mapc.models.sequence.costs.models import NODE_RANKS, flexsp_cost, megatron_cost
 from mapc.models.sequence.problem import RING, ULYSSES, GroupCost, SequenceProblem
 
 DROP, CLIP, KEEP = "drop", "clip", "keep"
@@ -137,7 +137,7 @@ def import_lengths(
         The batch is sequences ``index * batch`` to ``(index + 1) * batch - 1`` of those that are
         left when long ones are dropped, fewer at the end of the file.
     model : str
-        A name in `mapc.models.sequence.costs.FLEXSP_MODELS`, or ``"megatron"``.
+        A name in `mapc.models.sequence.costs.models.FLEXSP_MODELS`, or ``"megatron"``.
     max_length : str or int
         Tokens: ``"192K"`` is 192,000, ``"192Ki"`` 196,608.
     too_long : str
@@ -146,7 +146,7 @@ def import_lengths(
     padding : int
         Lengths are rounded up to multiples of it.
     memory_limit_gb, degrees, heads, kv_heads, bandwidth
-        See `mapc.models.sequence.costs.flexsp_cost`.
+        See `mapc.models.sequence.costs.models.flexsp_cost`.
     sharing : str
         ``"ulysses"``, ``"ring"`` or ``"both"``.
     timings : path, optional

@@ -16,7 +16,7 @@ import numpy as np
 from mapc.errors import InstanceError
 from mapc.files import MAX_TEXT_BYTES, decode_text, display_name, read_bytes
 from mapc.graph.operators import Ragged
-from mapc.models.sequence.cost_fitting import Timings
+from mapc.models.sequence.costs.fitting import Timings
 from mapc.models.sequence.problem import ULYSSES
 
 _COLUMNS = ("degree", "lengths", "ms")
@@ -24,7 +24,7 @@ _MOST_DIGITS = 15
 
 
 def read_timings(path: str | Path) -> Timings:
-    """Read a table of timings, for `mapc.models.sequence.cost_fitting.fit_cost`.
+    """Read a table of timings, for `mapc.models.sequence.costs.fitting.fit_cost`.
 
     Raises
     ------

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 
 from mapc.errors import InfeasibleError
-from mapc.models.sequence import bounds
+from mapc.models.sequence.bounds import area
 from mapc.models.sequence.problem import ULYSSES, SequenceProblem
 from mapc.models.sequence.verify import verify
 from oracles.sequence_cases import brute_force, every_plan, problem_of, small_sequence_problems
@@ -19,8 +19,8 @@ def test_bounds_lie_below_the_best_step(problem: SequenceProblem) -> None:
     best = brute_force(problem)
     if best is None:
         return
-    assert bounds.step_bound(problem) <= best.ticks
-    assert bounds.most_micro_batches(problem, best.ticks + 1) >= len(set(best.plan.micro_batch))
+    assert area.step_bound(problem) <= best.ticks
+    assert area.most_micro_batches(problem, best.ticks + 1) >= len(set(best.plan.micro_batch))
 
 
 @settings(max_examples=40, deadline=None)
@@ -29,21 +29,21 @@ def test_bounds_of_each_number_of_micro_batches_lie_below_its_plans(
     problem: SequenceProblem,
 ) -> None:
     most = problem.n_sequences
-    bound = bounds.step_bounds(problem, 1, most)
+    bound = area.step_bounds(problem, 1, most)
     assert (np.diff(bound) >= 0).all()
-    room = bounds.micro_batch_tokens(problem)
+    room = area.micro_batch_tokens(problem)
     for plan in itertools.islice(every_plan(problem), 2000):
         q = int(plan.micro_batch.max()) + 1
         assert verify(problem, plan).objective >= bound[q - 1] * problem.tick
         assert problem.padded.sum() <= q * room
-        assert q >= bounds.least_micro_batches(problem)
+        assert q >= area.least_micro_batches(problem)
 
 
 def test_equal_sequences_on_single_ranks_meet_the_area_bound() -> None:
     problem = problem_of([4, 4, 4, 4], [(1, ULYSSES, 0.0, 1.0, 3.0, 4)], n_ranks=2)
     # two ranks of 4 tokens each: two micro-batches of 3 + 4 ms
-    assert bounds.least_micro_batches(problem) == 2
-    assert bounds.step_bound(problem) * problem.tick == 14.0
+    assert area.least_micro_batches(problem) == 2
+    assert area.step_bound(problem) * problem.tick == 14.0
     best = brute_force(problem)
     assert best is not None
     assert best.step_ms == 14.0
@@ -51,7 +51,7 @@ def test_equal_sequences_on_single_ranks_meet_the_area_bound() -> None:
 
 def test_the_longest_sequence_and_the_shortest_of_other_micro_batches() -> None:
     problem = problem_of([1, 2, 8], [(1, ULYSSES, 1.0, 0.0, 0.0, 8)], n_ranks=8)
-    step = bounds.step_bounds(problem, 1, 3) * problem.tick
+    step = area.step_bounds(problem, 1, 3) * problem.tick
     assert step.tolist() == [64.0, 65.0, 69.0]
 
 
@@ -60,14 +60,14 @@ def test_a_fixed_part_is_charged_by_share_of_memory() -> None:
     problem = problem_of([4, 4, 1], modes, n_ranks=2)
     # the long ones need degree 2 and half its room each: 2 ranks x (8 / 2 + 2 ms), and 1 ms
     exact = (2 * 12.0 + 1.0) / problem.tick
-    assert exact - 4 <= bounds.area_ticks(problem) <= exact
-    assert bounds.step_bound(problem) * problem.tick == pytest.approx(12.5, rel=1e-12)
+    assert exact - 4 <= area.area_ticks(problem) <= exact
+    assert area.step_bound(problem) * problem.tick == pytest.approx(12.5, rel=1e-12)
 
 
 def test_ranks_that_no_group_can_use_do_not_count() -> None:
     problem = problem_of([4, 4], [(2, ULYSSES, 0.0, 1.0, 0.0, 8)], n_ranks=3, node_ranks=3)
-    assert bounds.usable_ranks(problem) == 2
-    assert bounds.step_bound(problem) * problem.tick == 8.0
+    assert area.usable_ranks(problem) == 2
+    assert area.step_bound(problem) * problem.tick == 8.0
 
 
 def test_room_is_counted_over_all_choices_of_groups() -> None:
@@ -77,7 +77,7 @@ def test_room_is_counted_over_all_choices_of_groups() -> None:
         (4, ULYSSES, 0.0, 1.0, 0.0, 24),
     ]
     rooms = [
-        bounds.micro_batch_tokens(problem_of([1], modes, n_ranks=n)) for n in (4, 5, 6, 7, 8, 11)
+        area.micro_batch_tokens(problem_of([1], modes, n_ranks=n)) for n in (4, 5, 6, 7, 8, 11)
     ]
     assert rooms == [24, 29, 34, 39, 48, 63]
 
@@ -85,12 +85,12 @@ def test_room_is_counted_over_all_choices_of_groups() -> None:
 def test_too_few_micro_batches_for_the_memory_are_refused() -> None:
     problem = problem_of([4, 4, 4], [(1, ULYSSES, 0.0, 1.0, 0.0, 4)], n_ranks=2, most=1)
     with pytest.raises(InfeasibleError, match="need 2 micro-batches of at most 8"):
-        bounds.step_bound(problem)
+        area.step_bound(problem)
 
 
 def test_products_beyond_64_bits_are_exact() -> None:
     modes = [(4096, ULYSSES, 0.0, 1.0, 0.0, 1 << 40)]
     wide = problem_of([(1 << 40) - 1, 1], modes, n_ranks=4096)
     ticks = int(wide.ticks.sum())
-    assert int(wide.ticks.max()) * 4096 >= bounds.WIDEST // 2
-    assert bounds.area_ticks(wide) == 4096 * ticks
+    assert int(wide.ticks.max()) * 4096 >= area.WIDEST // 2
+    assert area.area_ticks(wide) == 4096 * ticks

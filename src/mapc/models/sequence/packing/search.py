@@ -2,8 +2,8 @@
 
 For a count of micro-batches and a target time of each, sequences go, the longest first, where they
 take least rank-time; what exceeds a target is moved and swapped away; targets tighten on success
-and shift between micro-batches on failure (`mapc.models.sequence.packing_kernels`). Starts differ
-in the count, in how unevenly the targets share the step, and in what opening a group is worth.
+and shift between micro-batches on failure (`mapc.models.sequence.packing.search_kernels`). Starts
+differ in the count, in how unevenly the targets share the step, and in what opening a group costs.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from mapc.graph.operators import IntArray
 from mapc.kernels import load, stream
 from mapc.models.base import Search
-from mapc.models.sequence.baselines import assemble, best_homogeneous, megatron_greedy, step_ticks
-from mapc.models.sequence.chunks import fewest, limit
+from mapc.models.sequence.assembly import assemble, step_ticks
+from mapc.models.sequence.bounds.area import least_micro_batches, most_micro_batches
 from mapc.models.sequence.plan import SequencePlan
 from mapc.models.sequence.problem import FloatArray, SequenceProblem
+from mapc.models.sequence.published.baselines import best_homogeneous, megatron_greedy
 
-KERNELS = "mapc.models.sequence.packing_kernels"
+KERNELS = "mapc.models.sequence.packing.search_kernels"
 
 WORK = 60_000_000
 """Looks at a move or swap without a clock; about 0.3 s."""
@@ -218,7 +219,7 @@ class _Sizes:
         self.alone = float(alone.max())
         self.base = float(self.fixed.min())
         self.n_ranks = problem.n_ranks
-        self.fewest, self.most = fewest(problem), limit(problem)
+        self.fewest, self.most = least_micro_batches(problem), most_micro_batches(problem)
 
     def start(
         self,

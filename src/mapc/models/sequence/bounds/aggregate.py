@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mapc.graph.operators import BoolArray, IntArray
-from mapc.models.sequence import bounds
-from mapc.models.sequence.buckets import Classes, classes_of
+from mapc.models.sequence.bounds import area
+from mapc.models.sequence.classes import Classes, classes_of
 from mapc.models.sequence.problem import FloatArray, SequenceProblem
 from mapc.program import Program
 from mapc.solvers.base import Number, Solution, Status
@@ -125,7 +125,7 @@ def lower_classes(
     for share, name in ((work, "time"), (room, "memory")):
         price = np.hstack([share * (1.0 - SHAVED), -np.ones((problem.n_modes, 1))])
         program.rows(columns, price, upper=0.0, name=name)
-    return program, AggregateLift(bounds.usable_ranks(problem))
+    return program, AggregateLift(area.usable_ranks(problem))
 
 
 def _shares(
@@ -179,7 +179,7 @@ def density_bound(
         nonlocal weight
         for start in (weight, np.full_like(weight, 0.5), np.ones_like(weight)):
             needed, reached = _climb(problem, classes, ticks, start)
-            if needed > bounds.usable_ranks(problem) * (1 + 1e-9):
+            if needed > area.usable_ranks(problem) * (1 + 1e-9):
                 weight = reached
                 return True
         return False
@@ -257,7 +257,7 @@ def _climb(
     if not allowed.any(axis=0).all():
         return np.inf, weight
     degree, count = problem.cost.degree.astype(np.float64), classes.count
-    target = bounds.usable_ranks(problem) * 1.001
+    target = area.usable_ranks(problem) * 1.001
     best, at, pace = -np.inf, weight, 1.0
     column = np.arange(len(count))
     for _ in range(CLIMB):
@@ -295,9 +295,9 @@ def step_bound(
     Where everything may be one micro-batch, it is the lower of that one's bound and of the area
     bound of two; else the area bound.
     """
-    least = bounds.least_micro_batches(problem)
-    most = bounds.most_micro_batches(problem)
-    by_area = bounds.step_bounds(problem, least, min(least + 1, most))
+    least = area.least_micro_batches(problem)
+    most = area.most_micro_batches(problem)
+    by_area = area.step_bounds(problem, least, min(least + 1, most))
     if least > 1:
         return int(by_area[0])
     limit = int(by_area[1]) if most > 1 else known
@@ -319,7 +319,7 @@ def run(problem: SequenceProblem, search: Search) -> None:
     known = _ticks_of(problem, search.objective)
     quick = step_bound(problem, known=known, stop=search.done)
     search.prove(quick * problem.tick, "density")
-    if search.done() or bounds.least_micro_batches(problem) > 1:
+    if search.done() or area.least_micro_batches(problem) > 1:
         return
 
     def solve(program: Program) -> Solution:

@@ -16,59 +16,14 @@ import numpy as np
 
 from mapc.graph.operators import IntArray
 from mapc.models.base import Search
-from mapc.models.sequence.chunks import consecutive, limit
+from mapc.models.sequence.assembly import assemble, step_ticks
+from mapc.models.sequence.bounds.area import most_micro_batches
 from mapc.models.sequence.plan import SequencePlan
 from mapc.models.sequence.problem import SequenceProblem
+from mapc.models.sequence.published.chunks import consecutive
 
 COUNTS_TRIED = 5
 """Micro-batch counts tried from the least feasible one upwards, as FlexSP does."""
-
-
-def assemble(
-    problem: SequenceProblem, micro_batch: IntArray, mode: IntArray, group: IntArray
-) -> SequencePlan:
-    """Make a plan of groups: empty ones dropped, micro-batches renumbered, ranks given out.
-
-    Groups of a micro-batch take ranks by descending degree. Degrees are powers of two, so what
-    lies before a group is a multiple of its degree, and so is its first rank.
-
-    Parameters
-    ----------
-    problem : SequenceProblem
-    micro_batch, mode : int64[G]
-        Of every group; numbers of micro-batches may have gaps.
-    group : int64[K]
-        The group of every sequence.
-
-    Returns
-    -------
-    SequencePlan
-        Groups by micro-batch, then descending degree.
-    """
-    used = np.unique(group)
-    batch = np.unique(micro_batch[used], return_inverse=True)[1].reshape(-1)
-    degree = problem.cost.degree[mode[used]]
-    order = np.lexsort((mode[used], -degree, batch))
-    batch, degree = batch[order], degree[order]
-    before = np.cumsum(degree) - degree
-    first = np.searchsorted(batch, batch)
-    place = np.empty(len(used), dtype=np.int64)
-    place[order] = np.arange(len(used))
-    return SequencePlan(
-        micro_batch=batch.astype(np.int64),
-        mode=mode[used][order].astype(np.int64),
-        first_rank=before - before[first],
-        group=place[np.searchsorted(used, group)],
-    )
-
-
-def step_ticks(problem: SequenceProblem, plan: SequencePlan) -> int:
-    """Return the step's time in ticks: the sum over micro-batches of the slowest group."""
-    time = problem.fixed_ticks[plan.mode]
-    np.add.at(time, plan.group, problem.ticks[plan.mode[plan.group], np.arange(len(plan.group))])
-    slowest = np.zeros(int(plan.micro_batch.max()) + 1, dtype=np.int64)
-    np.maximum.at(slowest, plan.micro_batch, time)
-    return int(slowest.sum())
 
 
 # -- one degree ----------------------------------------------------------------------------------
@@ -95,7 +50,7 @@ def homogeneous(problem: SequenceProblem, mode: int) -> SequencePlan | None:
     best, least, tried = None, 0, 0
     # a micro-batch's slowest group takes the mean at least, so the step the mean of them all
     even = int(problem.ticks[mode].sum()) // n_groups
-    for count in range(_fewest_alike(problem, mode, n_groups), limit(problem) + 1):
+    for count in range(_fewest_alike(problem, mode, n_groups), most_micro_batches(problem) + 1):
         if best is not None and even + count * int(problem.fixed_ticks[mode]) >= least:
             break
         group = _balanced(problem, order, mode, n_groups, count)
@@ -241,7 +196,7 @@ def megatron_greedy(problem: SequenceProblem) -> SequencePlan | None:
             heaviest = max(heaviest, chosen[0])
             group[k] = int(chosen[1])
         waiting, batch = later, batch + 1
-    if not problem.least <= batch <= limit(problem):
+    if not problem.least <= batch <= most_micro_batches(problem):
         return None
     return assemble(problem, np.array(batches), np.array(modes), group)
 
@@ -263,11 +218,9 @@ def run(problem: SequenceProblem, search: Search) -> None:
 
 
 __all__ = [
-    "assemble",
     "best_homogeneous",
     "homogeneous",
     "megatron_greedy",
     "run",
     "static",
-    "step_ticks",
 ]

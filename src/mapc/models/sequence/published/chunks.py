@@ -1,11 +1,10 @@
-"""Consecutive cuts of sorted sequences into micro-batches, and the least count that can do."""
+"""Consecutive cuts of sorted sequences into micro-batches."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from mapc.graph.operators import IntArray
-from mapc.models.sequence.problem import SequenceProblem
 
 
 def consecutive(tokens: IntArray, count: int) -> IntArray:
@@ -45,21 +44,3 @@ def _filled(end: IntArray, limit: int, count: int) -> IntArray:
         reach = int(np.searchsorted(end, end[cut[part]] + limit, side="right")) - 1
         cut[part + 1] = min(reach, len(end) - count + part)
     return cut
-
-
-def fewest(problem: SequenceProblem) -> int:
-    """Return a count of micro-batches below which no plan is, by tokens; the least allowed if more.
-
-    Groups of N ranks in all hold at most N times the most tokens per rank of any mode.
-    """
-    cost = problem.cost
-    total = int(problem.padded.sum())
-    # total / max(tokens / degree * N), each mode's quotient rounded up in whole numbers
-    counts = -(-total * cost.degree // (cost.tokens * problem.n_ranks))
-    return max(problem.least, 1, int(counts.min()))
-
-
-def limit(problem: SequenceProblem) -> int:
-    """Return the most micro-batches a plan may have: each needs a sequence."""
-    most = problem.n_sequences
-    return most if problem.most is None else min(problem.most, most)

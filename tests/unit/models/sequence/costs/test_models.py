@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mapc.errors import InstanceError
-from mapc.models.sequence.costs import FLEXSP_MODELS, FlexspModel, flexsp_cost, megatron_cost
+from mapc.models.sequence.costs.models import FLEXSP_MODELS, FlexspModel, flexsp_cost, megatron_cost
 
 
 def _time(cost, degree, lengths, kind="ulysses"):

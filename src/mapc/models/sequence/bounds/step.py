@@ -31,8 +31,8 @@ import numpy as np
 
 from mapc.errors import UsageError
 from mapc.graph.operators import BoolArray, IntArray
-from mapc.models.sequence import bounds
-from mapc.models.sequence.buckets import Classes, classes_of
+from mapc.models.sequence.bounds import area
+from mapc.models.sequence.classes import Classes, classes_of
 from mapc.models.sequence.problem import FloatArray, SequenceProblem
 from mapc.program import Block, Program
 from mapc.solvers.base import Solution, Status
@@ -98,11 +98,11 @@ def boxes(problem: SequenceProblem, q: int, known: int | None = None) -> FloatAr
     float64[2, q]
         lo and hi of T in ticks; lo > hi when no step of q micro-batches is faster.
     """
-    fixed = bounds.least_fixed(problem)
-    alone = bounds.alone_ticks(problem).astype(np.float64) - fixed
-    area = bounds.area_ticks(problem) / bounds.usable_ranks(problem)
+    fixed = area.least_fixed(problem)
+    alone = area.alone_ticks(problem).astype(np.float64) - fixed
+    mean = area.area_ticks(problem) / area.usable_ranks(problem)
     low = np.full(q, alone.min())
-    low[0] = max(alone.max(), area / q * (1.0 - 1e-12))
+    low[0] = max(alone.max(), mean / q * (1.0 - 1e-12))
     slowest = float((problem.fixed_ticks + problem.ticks.sum(axis=1)).max() - fixed)
     if known is None:
         return np.stack([low, np.full(q, max(slowest, low[0]))])
@@ -137,7 +137,7 @@ def lower(
         Columns ``makespan`` [q], ``groups`` and ``work`` [q, D], ``given`` [q, D, U].
     lift : StepLift
     """
-    count = bounds.least_micro_batches(problem) if q is None else q
+    count = area.least_micro_batches(problem) if q is None else q
     limits = boxes(problem, count, known) if box is None else box
     return _Step(problem, classes_of(problem), limits, whole).build()
 
@@ -150,8 +150,8 @@ class _Step:
     ) -> None:
         self.problem, self.classes, self.whole = problem, classes, whole
         usable = np.flatnonzero(classes.fits.any(axis=1))
-        self.q, self.ranks = box.shape[1], float(bounds.usable_ranks(problem))
-        self.base = bounds.least_fixed(problem)
+        self.q, self.ranks = box.shape[1], float(area.usable_ranks(problem))
+        self.base = area.least_fixed(problem)
         # makespans of some thousand units, so that absolute tolerances are far below them
         self.unit = max(1.0, float(box[0, 0]) / 1024, float(box[1, 0]) / 2.0**20)
         self.low, self.high = box / self.unit
@@ -274,7 +274,7 @@ def bound(
     stop : callable
         Whether to end early.
     """
-    floor = int(bounds.step_bounds(problem, q, q)[0])
+    floor = int(area.step_bounds(problem, q, q)[0])
     root = boxes(problem, q, known)
     classes = classes_of(problem)
     queue: list[tuple[int, int, FloatArray, FloatArray | None]] = [(floor, 0, root, None)]
@@ -308,12 +308,12 @@ def run(problem: SequenceProblem, search: Search) -> None:
     if not isinstance(problem, SequenceProblem) or search.objective is None or search.done():
         return
     known = round(search.objective / problem.tick)
-    least = bounds.least_micro_batches(problem)
-    most = bounds.most_micro_batches(problem, known)
+    least = area.least_micro_batches(problem)
+    most = area.most_micro_batches(problem, known)
     if most < least:
         search.prove(known * problem.tick, "step")
         return
-    proven = bounds.step_bounds(problem, least, most).tolist()
+    proven = area.step_bounds(problem, least, most).tolist()
     size = len(classes_of(problem).length) * problem.n_modes
 
     def solve(program: Program) -> Solution:

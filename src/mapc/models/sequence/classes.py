@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapc.graph.operators import BoolArray, IntArray
-from mapc.models.sequence.bounds import micro_batch_tokens
+from mapc.models.sequence.bounds.area import micro_batch_tokens
 from mapc.models.sequence.problem import SequenceProblem
 
 BUCKETS = 16

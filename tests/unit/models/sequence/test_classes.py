@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mapc.models.sequence.buckets import Rounding, buckets_of, classes_of
+from mapc.models.sequence.classes import Rounding, buckets_of, classes_of
 from mapc.models.sequence.problem import ULYSSES, SequenceProblem
 from oracles.sequence_cases import problem_of, small_sequence_problems
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 
 from mapc.errors import UsageError
-from mapc.models.sequence import aggregate, bounds, step_model
+from mapc.models.sequence.bounds import aggregate, area, step
 from mapc.models.sequence.plan import SequencePlan
 from mapc.models.sequence.problem import ULYSSES, SequenceProblem
 from mapc.program import Program
@@ -25,10 +25,10 @@ def test_the_best_plan_is_a_point_of_the_program(problem: SequenceProblem) -> No
     if best is None:
         return
     q = int(best.plan.micro_batch.max()) + 1
-    makespan = _makespans(problem, best.plan) - bounds.least_fixed(problem)
+    makespan = _makespans(problem, best.plan) - area.least_fixed(problem)
     narrow = np.stack([makespan * 0.95, makespan * 1.05 + 1.0])
     for box in (None, narrow):
-        program, lift = step_model.lower(problem, q, box=box, known=best.ticks + 1)
+        program, lift = step.lower(problem, q, box=box, known=best.ticks + 1)
         solution = highs(program)
         assert solution.status is Status.OPTIMAL
         assert lift.bound(solution.bound) <= best.ticks
@@ -42,8 +42,8 @@ def test_boxes_bound_every_number_of_micro_batches(problem: SequenceProblem) -> 
         return
     q = int(best.plan.micro_batch.max()) + 1
     for known in (best.ticks + 1, 2 * best.ticks + 1):
-        bound = step_model.bound(problem, q, solve=highs, known=known, nodes=5)
-        assert int(bounds.step_bounds(problem, q, q)[0]) <= bound <= best.ticks
+        bound = step.bound(problem, q, solve=highs, known=known, nodes=5)
+        assert int(area.step_bounds(problem, q, q)[0]) <= bound <= best.ticks
 
 
 def test_boxes_prove_more_than_the_area() -> None:
@@ -54,18 +54,18 @@ def test_boxes_prove_more_than_the_area() -> None:
     assert best is not None
     assert best.step_ms == 16.0
     known = best.ticks + 1
-    assert bounds.step_bound(problem) * problem.tick == pytest.approx(11.0)
-    one = step_model.bound(problem, 2, solve=highs, known=known, nodes=1)
-    some = step_model.bound(problem, 2, solve=highs, known=known, nodes=9)
+    assert area.step_bound(problem) * problem.tick == pytest.approx(11.0)
+    one = step.bound(problem, 2, solve=highs, known=known, nodes=1)
+    some = step.bound(problem, 2, solve=highs, known=known, nodes=9)
     assert 11.0 / problem.tick <= one < some <= best.ticks
     assert some * problem.tick > 15.0
 
 
 def test_a_box_without_steps_below_the_known_one_is_closed() -> None:
     problem = problem_of([8, 8, 3])
-    low, high = step_model.boxes(problem, 3, known=1)
+    low, high = step.boxes(problem, 3, known=1)
     assert (low > high).any()
-    assert step_model.bound(problem, 3, solve=highs, known=1) == 1
+    assert step.bound(problem, 3, solve=highs, known=1) == 1
 
 
 def test_no_program_is_solved_after_a_stop() -> None:
@@ -75,19 +75,19 @@ def test_no_program_is_solved_after_a_stop() -> None:
     def never(program: Program) -> Solution:
         raise AssertionError(program)
 
-    bound = step_model.bound(problem, 2, solve=never, known=known, stop=lambda: True)
-    assert bound == int(bounds.step_bounds(problem, 2, 2)[0])
+    bound = step.bound(problem, 2, solve=never, known=known, stop=lambda: True)
+    assert bound == int(area.step_bounds(problem, 2, 2)[0])
 
 
 def test_a_relaxation_has_no_plan() -> None:
-    program, lift = step_model.lower(problem_of([3, 5]))
+    program, lift = step.lower(problem_of([3, 5]))
     with pytest.raises(UsageError, match="relaxation"):
         lift(highs(program))
 
 
 def test_makespans_of_nothing_are_no_trouble_to_solvers() -> None:
     modes = [(1, ULYSSES, 0.0, 0.0, 0.0, 1), (2, ULYSSES, 0.0, 0.0, 1.0, 2)]
-    program, lift = step_model.lower(problem_of([1], modes, n_ranks=2), known=1)
+    program, lift = step.lower(problem_of([1], modes, n_ranks=2), known=1)
     solution = highs(program)
     assert solution.status is Status.OPTIMAL
     assert lift.bound(solution.bound) == 0
@@ -95,12 +95,12 @@ def test_makespans_of_nothing_are_no_trouble_to_solvers() -> None:
 
 def test_memory_is_lifted_by_time_in_a_narrow_box() -> None:
     problem = problem_of([8, 8, 1, 1, 1])
-    wide = step_model.boxes(problem, 2)
+    wide = step.boxes(problem, 2)
     narrow = wide.copy()
     narrow[1, 0] = 17.6 / problem.tick
     found = []
     for box in (wide, narrow):
-        program, _ = step_model.lower(problem, 2, box=box)
+        program, _ = step.lower(problem, 2, box=box)
         row = next(block.start for block in program.row_blocks if block.name == "memory") + 1
         matrix = program.matrix
         found.append(matrix.coefficients[matrix.indptr[row] : matrix.indptr[row + 1]].max())
@@ -138,12 +138,12 @@ def test_methods_prove_nothing_above_the_best_step(problem: SequenceProblem) -> 
     if best is None:
         return
     for objective in (None, best.step_ms, best.step_ms * 1.5):
-        for method in (bounds.run, aggregate.run, step_model.run):
+        for method in (area.run, aggregate.run, step.run):
             search = Search(objective)
             method(problem, search)
             assert max(search.proven, default=0.0) <= best.step_ms
     search = Search(best.step_ms)
-    for method in (bounds.run, aggregate.run, step_model.run):
+    for method in (area.run, aggregate.run, step.run):
         method(object(), search)
     assert search.proven == []
 

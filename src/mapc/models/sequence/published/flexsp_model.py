@@ -24,7 +24,7 @@ import numpy as np
 
 from mapc.errors import InfeasibleError, UsageError
 from mapc.graph.operators import IntArray
-from mapc.models.sequence.buckets import Classes, buckets_of, classes_of
+from mapc.models.sequence.classes import Classes, buckets_of, classes_of
 from mapc.models.sequence.plan import SequencePlan
 from mapc.models.sequence.problem import SequenceProblem
 from mapc.program import Block, Program

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from mapc.errors import InstanceError
 from mapc.graph.operators import Ragged
-from mapc.models.sequence.cost_fitting import Timings, fit_cost, nonnegative_least_squares
-from mapc.models.sequence.costs import flexsp_cost
+from mapc.models.sequence.costs.fitting import Timings, fit_cost, nonnegative_least_squares
+from mapc.models.sequence.costs.models import flexsp_cost
 
 
 def _timings(cost, rows):

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapc.errors import UsageError
-from mapc.models.sequence.flexsp_model import lower, one_micro_batch
 from mapc.models.sequence.problem import ULYSSES, SequenceProblem
+from mapc.models.sequence.published.flexsp_model import lower, one_micro_batch
 from mapc.models.sequence.verify import verify
 from mapc.solvers import registry
 from mapc.solvers.base import Solution, Status, Stop

@@ -8,16 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.oracles.sequence_cases import brute_force, problem_of, small_sequence_problems
 
-from mapc.models.sequence import baselines
-from mapc.models.sequence.baselines import (
-    assemble,
+from mapc.models.sequence.assembly import assemble, step_ticks
+from mapc.models.sequence.problem import ULYSSES
+from mapc.models.sequence.published import baselines
+from mapc.models.sequence.published.baselines import (
     best_homogeneous,
     homogeneous,
     megatron_greedy,
     static,
-    step_ticks,
 )
-from mapc.models.sequence.problem import ULYSSES
 from mapc.models.sequence.verify import verify
 
 few = settings(max_examples=60, deadline=None)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mapc.errors import InstanceError
-from mapc.models.sequence.bandwidths import bandwidths, hop_bandwidths
+from mapc.models.sequence.costs.bandwidths import bandwidths, hop_bandwidths
 
 
 def test_published_figures_by_degree():

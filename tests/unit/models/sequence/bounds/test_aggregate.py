@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 
 from mapc.errors import InfeasibleError, UsageError
-from mapc.models.sequence import aggregate, bounds
+from mapc.models.sequence.bounds import aggregate, area
 from mapc.models.sequence.problem import ULYSSES, SequenceProblem
 from mapc.solvers import registry
 from mapc.solvers.base import Solution
@@ -27,7 +27,7 @@ def test_without_a_solver_bounds_lie_below_the_best_step(problem: SequenceProble
     best = brute_force(problem)
     if best is not None:
         bound = aggregate.step_bound(problem)
-        assert bounds.step_bound(problem) <= bound <= best.ticks
+        assert area.step_bound(problem) <= bound <= best.ticks
         assert aggregate.step_bound(problem, known=best.ticks) <= best.ticks
 
 
@@ -65,7 +65,7 @@ def test_what_no_micro_batch_holds_ends() -> None:
     modes = [(1, ULYSSES, 0.0, 1.0, 0.0, 16), (4, ULYSSES, 0.0, 1.0, 0.0, 20)]
     problem = problem_of([20, 20], modes, n_ranks=4)
     # 40 tokens of room for 64 by ranks, but each of these needs all ranks
-    assert bounds.least_micro_batches(problem) == 1
+    assert area.least_micro_batches(problem) == 1
     ticks = aggregate.density_bound(problem)
     assert ticks > 40.0 / problem.tick
     best = brute_force(problem)

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from tests.oracles.sequence_cases import brute_force, problem_of, small_sequence_problems
 
-from mapc.models.sequence import packing
-from mapc.models.sequence.baselines import best_homogeneous, megatron_greedy, step_ticks
-from mapc.models.sequence.packing import pack, plans
+from mapc.models.sequence.assembly import step_ticks
+from mapc.models.sequence.packing import search as packing
+from mapc.models.sequence.packing.search import pack, plans
+from mapc.models.sequence.published.baselines import best_homogeneous, megatron_greedy
 from mapc.models.sequence.verify import verify
 
 WORK = 200_000
@@ -118,7 +119,7 @@ def test_the_method_proposes_and_stops() -> None:
 PLAIN = """
 import json
 import numpy as np
-from mapc.models.sequence.packing import plans
+from mapc.models.sequence.packing.search import plans
 from mapc.models.sequence.problem import GroupCost, SequenceProblem
 rng = np.random.default_rng(2)
 lengths = np.minimum(rng.lognormal(1.0, 1.0, 14).astype(int) + 1, 64)

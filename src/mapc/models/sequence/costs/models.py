@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapc.errors import InstanceError
-from mapc.models.sequence.bandwidths import NODE_RANKS, bandwidths, hop_bandwidths
+from mapc.models.sequence.costs.bandwidths import NODE_RANKS, bandwidths, hop_bandwidths
 from mapc.models.sequence.problem import RING, ULYSSES, FloatArray, GroupCost
 
 __all__ = ["FLEXSP_MODELS", "NODE_RANKS", "FlexspModel", "flexsp_cost", "megatron_cost"]
@@ -104,8 +104,8 @@ def flexsp_cost(
     A ring passes keys and values instead: each rank sends, for a layer, six blocks of ``s / d``
     tokens to its neighbour ``d - 1`` times, K and V forward, both and their gradients backward. Its
     linear term is ``a2 / d + (1 - overlap) * 6 (d - 1) / d * L * h_kv * 2 bytes / w_d``, with h_kv
-    the numbers of a token in K, and w_d of `mapc.models.sequence.bandwidths.hop_bandwidths`. That
-    is derived, not measured.
+    the numbers of a token in K, and w_d of
+    `mapc.models.sequence.costs.bandwidths.hop_bandwidths`. That is derived, not measured.
 
     Parameters
     ----------
@@ -125,8 +125,8 @@ def flexsp_cost(
         nothing is capped.
     bandwidth : mapping, optional
         GB/s of the all-to-all by degree. By default FlexSP's, see
-        `mapc.models.sequence.bandwidths.bandwidths`, which also says what holds beyond the degrees
-        that were measured.
+        `mapc.models.sequence.costs.bandwidths.bandwidths`, which also says what holds beyond the
+        degrees that were measured.
     kinds : sequence of str
         ``"ulysses"``, ``"ring"`` or both; a group of one rank stands once.
     overlap : float

@@ -1,0 +1,1 @@
+"""Lower bounds on a micro-batch and on the whole step."""

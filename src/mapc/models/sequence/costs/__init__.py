@@ -1,0 +1,1 @@
+"""What a group of ranks costs: published models, bandwidths, fits."""

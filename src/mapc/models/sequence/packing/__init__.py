@@ -1,0 +1,1 @@
+"""Micro-batches, groups and sequences packed and searched together."""

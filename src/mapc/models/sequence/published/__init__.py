@@ -1,0 +1,1 @@
+"""What others do: one degree for everything, greedy schedules, published programs."""
