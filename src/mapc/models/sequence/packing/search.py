@@ -15,6 +15,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
+from mapc.errors import InfeasibleError
 from mapc.graph.operators import IntArray
 from mapc.kernels import load, stream
 from mapc.models.base import Search
@@ -138,6 +139,10 @@ def plans(
     """Yield ever better plans and where each is from; parameters as of `pack`."""
     if work is None and done is None:
         raise ValueError("a search needs an end: give work or done")
+    try:
+        least_micro_batches(problem)
+    except InfeasibleError:
+        return
     least = np.inf
     for source, baseline in (
         ("homogeneous", best_homogeneous(problem)),
