@@ -2,7 +2,8 @@
 
 Programs count sequences of a class instead of telling them apart. Classes of equal padded lengths
 lose nothing; buckets, whose sequences all count as the longest of them, are FlexSP's way to keep
-its program small, and cost what they round up.
+its program small, and cost what they round up. Pools, whose tokens count as sequences of the
+shortest of them, go the other way: what is proven with them holds for the sequences themselves.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 
 from mapc.graph.operators import BoolArray, IntArray
 from mapc.models.sequence.bounds.area import micro_batch_tokens
-from mapc.models.sequence.problem import SequenceProblem
+from mapc.models.sequence.problem import FloatArray, SequenceProblem
 
 BUCKETS = 16
 """Where FlexSP starts."""
@@ -52,6 +53,39 @@ class Classes:
         return np.concatenate([[0], np.cumsum(self.count)])
 
 
+@dataclass(frozen=True, eq=False)
+class PooledClasses:
+    """Classes of like sequences that count as some amount of the shortest of them, longest last.
+
+    Attributes
+    ----------
+    length : int64[U]
+        Padded tokens of the shortest sequence of the class.
+    count : float64[U]
+        Tokens of the class / length: so many sequences of that length it counts as.
+    ticks : int64[D, U]
+        Ticks of one of them in a group of every mode.
+    fits : bool[D, U]
+        Whether the shortest alone fits the memory of a group of every mode.
+    size : int64[U]
+        Sequences of the problem in the class.
+    members : int64[sum of size]
+        Which, class by class.
+    """
+
+    length: IntArray
+    count: FloatArray
+    ticks: IntArray
+    fits: BoolArray
+    size: IntArray
+    members: IntArray
+
+    @property
+    def start(self) -> IntArray:
+        """int64[U + 1]: where the members of each class begin."""
+        return np.concatenate([[0], np.cumsum(self.size)])
+
+
 def classes_of(problem: SequenceProblem, members: IntArray | None = None) -> Classes:
     """Return the classes of equal padded length.
 
@@ -65,6 +99,53 @@ def classes_of(problem: SequenceProblem, members: IntArray | None = None) -> Cla
     order = chosen[np.argsort(problem.padded[chosen], kind="stable")]
     _, first, count = np.unique(problem.padded[order], return_index=True, return_counts=True)
     return _classes(problem, order, count, order[first])
+
+
+def pooled_classes(
+    problem: SequenceProblem, keep: int, ratio: float, members: IntArray | None = None
+) -> PooledClasses:
+    """Return classes for lower bounds: long sequences by length, short ones pooled with like ones.
+
+    With s the shortest length of a pool, a sequence of s_k tokens counts as s_k / s >= 1 sequences
+    of s tokens, each of ``t_j = min over its members of t_jk s / s_k`` ticks. Whatever group the
+    members are in, the amount of the pool there takes exactly their tokens, and at most their
+    ticks: (s_k / s) t_j <= t_jk. So where a plan keeps to time and memory, amounts do as well, and
+    a bound over all amounts, whole or not, is one on plans. Where time per token does not fall with
+    length, as in FlexSP's and Megatron's models, t_j is that of s itself, but for the rounding of
+    each t_jk to whole ticks; minima of quotients are rounded down, so nothing is assumed about it.
+
+    Parameters
+    ----------
+    problem : SequenceProblem
+    keep : int
+        Padded tokens above which each length is a class of its own; -1: all of them.
+    ratio : float
+        The longest of a pool over its shortest at most, >= 1.
+    members : int64[n], optional
+        Sequences to look at; all of them by default.
+    """
+    exact = classes_of(problem, members)
+    first, n = [], len(exact.length)
+    at, kept = 0, int(np.searchsorted(exact.length, keep, side="right"))
+    while at < kept:
+        first.append(at)
+        # any cut is valid, so rounding of the product does no harm
+        stop = int(np.searchsorted(exact.length, exact.length[at] * ratio, side="right"))
+        at = min(max(stop, at + 1), kept)
+    first_of = np.concatenate([np.array(first, np.int64), np.arange(at, n)])
+    shortest = np.repeat(exact.length[first_of], np.diff(np.append(first_of, n)))
+    share = shortest / exact.length
+    slower = np.floor(exact.ticks * share * (1.0 - 2.0**-50)).astype(np.int64)
+    ticks = np.where(share == 1.0, exact.ticks, slower)
+    tokens = np.add.reduceat(exact.length * exact.count, first_of)
+    return PooledClasses(
+        length=exact.length[first_of],
+        count=tokens / exact.length[first_of],
+        ticks=np.minimum.reduceat(ticks, first_of, axis=1),
+        fits=exact.fits[:, first_of],
+        size=np.add.reduceat(exact.count, first_of),
+        members=exact.members,
+    )
 
 
 def buckets_of(

@@ -1,12 +1,13 @@
 """Classes of like sequences and buckets."""
 
 import itertools
+from fractions import Fraction
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mapc.models.sequence.classes import Rounding, buckets_of, classes_of
+from mapc.models.sequence.classes import Rounding, buckets_of, classes_of, pooled_classes
 from mapc.models.sequence.problem import ULYSSES, SequenceProblem
 from oracles.sequence_cases import problem_of, small_sequence_problems
 
@@ -71,3 +72,46 @@ def test_more_buckets_never_add_tokens() -> None:
         rounding.grow()
     assert (np.diff(seen) <= 0).all()
     assert seen[-1] == int(length @ count)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    problem=small_sequence_problems(max_sequences=8),
+    keep=st.integers(-1, 40),
+    ratio=st.floats(1.0, 4.0),
+)
+def test_pools_keep_tokens_and_take_no_more_time(
+    problem: SequenceProblem, keep: int, ratio: float
+) -> None:
+    pools = pooled_classes(problem, keep, ratio)
+    assert sorted(pools.members.tolist()) == list(range(problem.n_sequences))
+    assert (np.diff(pools.length) > 0).all()
+    for at, members in enumerate(np.split(pools.members, pools.start[1:-1])):
+        lengths, s = problem.padded[members], int(pools.length[at])
+        assert s == lengths.min()
+        assert lengths.max() <= max(ratio * s, s)
+        assert lengths.max() <= keep or lengths.max() == s
+        assert pools.count[at] == lengths.sum() / s
+        assert (problem.fits[:, members] <= pools.fits[:, [at]]).all()
+        for j in range(problem.n_modes):
+            for k in members.tolist():
+                share = Fraction(int(problem.padded[k]), s)
+                assert share * int(pools.ticks[j, at]) <= int(problem.ticks[j, k])
+
+
+def test_pools_of_steady_times_per_token_are_as_their_shortest() -> None:
+    problem = problem_of([10, 11, 12, 13, 40, 41, 41], WIDE)
+    pools = pooled_classes(problem, 30, 1.2)
+    assert pools.length.tolist() == [10, 13, 40, 41]
+    assert pools.count.tolist() == [3.3, 1.0, 1.0, 2.0]
+    assert pools.size.tolist() == [3, 1, 1, 2]
+    assert pools.ticks.tolist() == problem.ticks[:, [0, 3, 4, 5]].tolist()
+
+
+def test_nothing_to_pool_gives_the_classes_themselves() -> None:
+    problem = problem_of([5, 3, 5, 9, 3], WIDE)
+    exact = classes_of(problem)
+    for pools in (pooled_classes(problem, -1, 9.0), pooled_classes(problem, 9, 1.0)):
+        assert pools.length.tolist() == exact.length.tolist()
+        assert pools.count.tolist() == exact.count.tolist()
+        assert np.array_equal(pools.ticks, exact.ticks)
