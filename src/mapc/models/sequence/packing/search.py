@@ -21,6 +21,7 @@ from mapc.kernels import load, stream
 from mapc.models.base import Search
 from mapc.models.sequence.assembly import assemble, step_ticks
 from mapc.models.sequence.bounds.area import least_micro_batches, most_micro_batches
+from mapc.models.sequence.packing.hints import Hint, hint_of
 from mapc.models.sequence.plan import SequencePlan
 from mapc.models.sequence.problem import FloatArray, SequenceProblem
 from mapc.models.sequence.published.baselines import best_homogeneous, megatron_greedy
@@ -99,12 +100,32 @@ class _Start:
         return slowest
 
 
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A plan, where it is from, and what it says about the next step.
+
+    Attributes
+    ----------
+    plan : SequencePlan
+    source : str
+    ticks : int
+        Its step.
+    hint : Hint
+    """
+
+    plan: SequencePlan
+    source: str
+    ticks: int
+    hint: Hint
+
+
 def pack(
     problem: SequenceProblem,
     *,
     seed: int = 0,
     work: int | None = WORK,
     done: Callable[[], bool] | None = None,
+    hint: Hint | None = None,
 ) -> SequencePlan | None:
     """Return the best plan of local search and of the baselines.
 
@@ -117,6 +138,8 @@ def pack(
         Looks at a move or swap; None: until ``done`` says so.
     done : callable, optional
         Whether to stop, asked every few milliseconds.
+    hint : Hint, optional
+        Where to start from.
 
     Returns
     -------
@@ -124,7 +147,7 @@ def pack(
         None if no plan was found: micro-batches are limited and memory is tight.
     """
     best: SequencePlan | None = None
-    for plan, _ in plans(problem, seed=seed, work=work, done=done):
+    for plan, _ in plans(problem, seed=seed, work=work, done=done, hint=hint):
         best = plan
     return best
 
@@ -135,32 +158,64 @@ def plans(
     seed: int = 0,
     work: int | None = WORK,
     done: Callable[[], bool] | None = None,
+    hint: Hint | None = None,
+    baselines: bool = True,
+    least: float = np.inf,
 ) -> Iterator[tuple[SequencePlan, str]]:
-    """Yield ever better plans and where each is from; parameters as of `pack`."""
+    """Yield ever better plans and where each is from; parameters as of `found`."""
+    for one in found(
+        problem, seed=seed, work=work, done=done, hint=hint, baselines=baselines, least=least
+    ):
+        yield one.plan, one.source
+
+
+def found(
+    problem: SequenceProblem,
+    *,
+    seed: int = 0,
+    work: int | None = WORK,
+    done: Callable[[], bool] | None = None,
+    hint: Hint | None = None,
+    baselines: bool = True,
+    least: float = np.inf,
+) -> Iterator[Found]:
+    """Yield ever better plans with all that is known of them.
+
+    Parameters
+    ----------
+    problem, seed, work, done, hint
+        As of `pack`.
+    baselines : bool
+        Whether to begin with what `mapc.models.sequence.published.baselines` finds.
+    least : float
+        Ticks of a plan that is known; only better ones are given.
+    """
     if work is None and done is None:
         raise ValueError("a search needs an end: give work or done")
     try:
         least_micro_batches(problem)
     except InfeasibleError:
         return
-    least = np.inf
-    for source, baseline in (
-        ("homogeneous", best_homogeneous(problem)),
-        ("megatron greedy", megatron_greedy(problem)),
+    for source, make in (
+        (("homogeneous", best_homogeneous), ("megatron greedy", megatron_greedy))
+        if baselines
+        else ()
     ):
+        baseline = make(problem)
         if baseline is not None and (ticks := step_ticks(problem, baseline)) < least:
             least = float(ticks)
-            yield baseline, source
+            yield Found(baseline, source, ticks, hint_of(problem, baseline))
     kernels = load(KERNELS, done)
     if kernels is None:
         return
     order = np.argsort(-problem.padded, kind="stable")
-    for start in _search(problem, order, kernels, least, seed, work, done):
+    for start in _search(problem, order, kernels, least, seed, work, done, hint):
         if start.step < least:
             least = start.step
             group = np.empty(problem.n_sequences, dtype=np.int64)
             group[order] = start.best_items
-            yield assemble(problem, start.best_groups[0], start.best_groups[1], group), "packing"
+            plan = assemble(problem, start.best_groups[0], start.best_groups[1], group)
+            yield Found(plan, "packing", int(least), hint_of(problem, plan, start.premium))
 
 
 def _search(
@@ -171,6 +226,7 @@ def _search(
     seed: int,
     work: int | None,
     done: Callable[[], bool] | None,
+    hint: Hint | None,
 ) -> Iterator[_Start]:
     """Yield starts as they have been searched: rounds of new ones, then the best few of all."""
     sizes = _Sizes(problem, order)
@@ -182,7 +238,10 @@ def _search(
         fresh = 0
         for _ in range(NEW):
             best = kept[0] if kept else None
-            start = sizes.start(rng, stream(seed, made), best, least, made)
+            if hint is not None and made % 3 != 2:
+                start = sizes.hinted(rng, stream(seed, made), hint, made)
+            else:
+                start = sizes.start(rng, stream(seed, made), best, least, made)
             made += 1
             if start is None:
                 break
@@ -248,11 +307,25 @@ class _Sizes:
             target = self._targets(count, float(rng.choice(RATIOS)), rng.uniform(1.0, 1.2))
         else:
             return None
+        return self._made(random, self._premium(rng, number), target)
+
+    def hinted(
+        self, rng: np.random.Generator, random: NDArray[np.uint64], hint: Hint, number: int
+    ) -> _Start:
+        """Return a start at the targets of a hint, or near them."""
+        target = np.sort(hint.target)[::-1].astype(np.float64)
+        premium = self._premium(rng, number) if hint.premium is None else hint.premium.copy()
+        if number:
+            target = target * rng.uniform(0.99, 1.02, len(target))
+            premium = premium * rng.uniform(*USUAL, len(premium))
+        return self._made(random, premium, target)
+
+    def _premium(self, rng: np.random.Generator, number: int) -> FloatArray:
         premium = np.where(self.degree > 1, PREMIUM, 1.0)
         if number:
             spread = ODD if number % ODD_EACH == 0 else USUAL
             premium *= rng.uniform(*spread, len(premium))
-        return self._made(random, premium, target)
+        return premium
 
     def _targets(self, count: int, ratio: float, slack: float) -> FloatArray:
         """Share the step in a geometric way; the longest sequence gets its time at least."""
