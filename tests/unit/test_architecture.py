@@ -133,7 +133,7 @@ def test_only_few_see_both_sides() -> None:
         assert inside or not (sees_family and sees_backend), name
 
 
-@pytest.mark.parametrize("family", ["memory", "allocation", "bits", "placement"])
+@pytest.mark.parametrize("family", ["memory", "allocation", "bits", "placement", "sequence"])
 def test_a_verifier_shares_nothing_with_the_models(family: str) -> None:
     allowed = {
         f"mapc.models.{family}.problem",

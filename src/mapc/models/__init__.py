@@ -8,7 +8,7 @@ from typing import Any, cast
 from mapc.errors import UsageError
 from mapc.models.base import Family
 
-KINDS = ("memory", "allocation", "bits", "placement")
+KINDS = ("memory", "allocation", "bits", "placement", "sequence")
 """Families by the name that instance files use; each module offers ``FAMILY``."""
 
 
