@@ -7,12 +7,13 @@ go to group p:
     minimise M
     sum over p of A_kp = n_k                         every sequence somewhere
     sum over k of s_k A_kp <= c_p                    memory
-    sum over k of t_kp A_kp + f_p m_p <= M           time
+    sum over k of t_kp A_kp + b + (f_p - b) m_p <= M time, b the least of all f
     m_p <= sum over k of A_kp <= K m_p               used means not empty
     sum over p of d_p m_p = N                        (<= N here, unless asked for)
 
-Fixed ticks may differ between modes here, where the published program adds one constant to all.
-Its relaxation is weak: a group can be used by a fraction, and groups of a mode are all alike.
+Fixed ticks may differ between modes here; where they are equal, b is the constant that the
+published program adds to every group. Its relaxation is weak: a group can be used by a fraction,
+and groups of a mode are all alike.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from mapc.errors import InfeasibleError, UsageError
 from mapc.graph.operators import IntArray
 from mapc.models.sequence.classes import Classes, buckets_of, classes_of
 from mapc.models.sequence.plan import SequencePlan
-from mapc.models.sequence.problem import SequenceProblem
+from mapc.models.sequence.problem import FloatArray, SequenceProblem
 from mapc.program import Block, Program
 from mapc.solvers.base import Solution
 
@@ -56,6 +57,10 @@ class FlexspLift:
         Of every virtual group.
     given : Block
         A, [U, P].
+    used : Block
+        m, [P].
+    makespan : Block
+        M, one column, in units.
     unit : int
         Ticks in a unit of the objective.
     """
@@ -64,6 +69,8 @@ class FlexspLift:
     classes: Classes
     mode: IntArray
     given: Block
+    used: Block
+    makespan: Block
     unit: int
 
     def __call__(self, solution: Solution) -> SequencePlan:
@@ -76,21 +83,51 @@ class FlexspLift:
         """
         if solution.values is None:
             raise UsageError(f"no groups in a solution that is {solution.status.value}")
-        given = np.rint(self.given.of(solution.values)).astype(np.int64)
+        return self.plan(np.rint(self.given.of(solution.values)).astype(np.int64))
+
+    def plan(self, given: IntArray) -> SequencePlan:
+        """Return the plan that gives every virtual group so many of each class, int64[U, P].
+
+        Which sequences of a class those are makes a difference with buckets: there the shortest
+        of each bucket goes to the group that would be the slowest.
+        """
         used = np.flatnonzero(given.sum(axis=0) > 0)
         degree = self.problem.cost.degree[self.mode[used]]
         order = np.argsort(-degree, kind="stable")
         used, degree = used[order], degree[order]
-        # classes one after another, and in each the groups in their order
-        group = np.repeat(np.tile(np.arange(len(used)), len(given)), given[:, used].ravel())
-        of = np.empty(self.problem.n_sequences, dtype=np.int64)
-        of[self.classes.members] = group
         return SequencePlan(
             micro_batch=np.zeros(len(used), dtype=np.int64),
             mode=self.mode[used],
             first_rank=np.cumsum(degree) - degree,
-            group=of,
+            group=self._drawn(given[:, used], self.mode[used]),
         )
+
+    def _drawn(self, given: IntArray, mode: IntArray) -> IntArray:
+        """int64[K]: the group of every sequence; given int64[U, G], mode int64[G]."""
+        problem, classes = self.problem, self.classes
+        of = np.empty(problem.n_sequences, dtype=np.int64)
+        time = problem.fixed_ticks[mode] + (given * classes.ticks[mode].T).sum(axis=0)
+        start, shortest = classes.start, problem.padded[classes.members[classes.start[:-1]]]
+        for u in range(len(given)):
+            members = classes.members[start[u] : start[u + 1]]
+            if shortest[u] == classes.length[u]:
+                of[members] = np.repeat(np.arange(len(mode)), given[u])
+                continue
+            left = given[u].copy()
+            for k in members.tolist():  # by ascending length: what saves most comes first
+                g = int(np.where(left > 0, time, -1).argmax())
+                time[g] -= classes.ticks[mode[g], u] - problem.ticks[mode[g], k]
+                left[g] -= 1
+                of[k] = g
+        return of
+
+    def values(self, given: IntArray) -> FloatArray:
+        """float64[n_columns]: the program's columns for what every virtual group is given."""
+        problem, unit = self.problem, self.unit
+        used = given.sum(axis=0) > 0
+        ticks, fixed = self.classes.ticks[self.mode].T // unit, problem.fixed_ticks[self.mode]
+        time = (given * ticks).sum(axis=0) + np.where(used, fixed // unit, 0)
+        return np.concatenate([given.ravel(), used, [time.max()]]).astype(np.float64)
 
     def bound(self, value: float) -> int:
         """Return ticks that no plan undercuts, from a lower bound of the program.
@@ -107,6 +144,8 @@ def lower(
     symmetry: bool = False,
     equality: bool = False,
     tight: bool = False,
+    least_degree: int = 1,
+    prune: bool = False,
     unit: int | None = None,
 ) -> tuple[Program, FlexspLift]:
     """Lower a problem to FlexSP's program; all its sequences form one micro-batch.
@@ -124,6 +163,12 @@ def lower(
         Use all ranks, as the published code asks: infeasible for few sequences.
     tight : bool
         Memory c_p m_p instead of c_p, which strengthens the relaxation.
+    least_degree : int
+        Leave out groups of fewer ranks; the published code leaves out those of one.
+    prune : bool
+        Set ranks aside for the sequences that need the largest degree, a group for each, and have
+        no more groups of smaller degrees than fit the rest, as the published code does. Not safe:
+        such sequences may share a group, and the optimum is then no bound.
     unit : int, optional
         Ticks per unit of the objective, a power of two; times are rounded down to units, so that
         the optimum is a bound. Default: the least for which no group takes more than 2**24.
@@ -147,7 +192,7 @@ def lower(
         classes = classes_of(problem)
     else:
         classes = buckets_of(problem, n_buckets=None if buckets is True else buckets)
-    mode = _virtual_groups(problem, classes)
+    mode = _virtual_groups(problem, classes, least_degree, prune)
     count, fits = classes.count.astype(np.float64), classes.fits[mode].T
     ticks, fixed = classes.ticks[mode].T, problem.fixed_ticks[mode]
     unit = unit or _unit(problem, classes)
@@ -162,27 +207,38 @@ def lower(
     last = np.broadcast_to(makespan.columns, mode.shape)
     timed = np.column_stack([to, used.columns, last])
     ones = np.ones((len(mode), 1))
-    time = np.hstack([(ticks // unit).T, (fixed // unit)[:, None], -ones])
-    program.rows(timed, time, upper=0.0, name="time")
+    least = int(fixed.min()) // unit
+    time = np.hstack([(ticks // unit).T, (fixed // unit - least)[:, None], -ones])
+    program.rows(timed, time, upper=-float(least), name="time")
     columns = np.column_stack([to, used.columns])
     each = np.ones(to.shape)
     program.rows(columns, np.hstack([each, -ones]), lower=0.0, name="used is not empty")
     most_given = np.hstack([each, -count.sum() * ones])
     program.rows(columns, most_given, upper=0.0, name="unused is empty")
     ranks, degree = float(problem.n_ranks), problem.cost.degree[mode].astype(np.float64)
-    least = ranks if equality else 0.0
-    program.rows(used.columns[None], degree[None], least, ranks, name="ranks")
+    program.rows(used.columns[None], degree[None], ranks if equality else 0.0, ranks, name="ranks")
     if symmetry:
         _number(program, classes, to, used, mode)
-    return program, FlexspLift(problem, classes, mode, given, unit)
+    return program, FlexspLift(problem, classes, mode, given, used, makespan, unit)
 
 
-def _virtual_groups(problem: SequenceProblem, classes: Classes) -> IntArray:
+def _virtual_groups(
+    problem: SequenceProblem, classes: Classes, least_degree: int, prune: bool
+) -> IntArray:
     """int64[P]: the mode of every virtual group, modes that fit nothing left out."""
-    copies = np.minimum(problem.n_ranks // problem.cost.degree, int(classes.count.sum()))
-    copies = np.where(classes.fits.any(axis=1), copies, 0)
-    if not classes.fits.any(axis=0).all():
-        raise InfeasibleError(f"{problem.name}: a sequence, rounded up, fits no group")
+    degree = problem.cost.degree
+    wide = degree >= least_degree
+    if not classes.fits[wide].any(axis=0).all():
+        raise InfeasibleError(
+            f"{problem.name}: a sequence, rounded up, fits no group of {least_degree} ranks or more"
+        )
+    copies = np.minimum(problem.n_ranks // degree, int(classes.count.sum()))
+    copies = np.where(wide & classes.fits.any(axis=1), copies, 0)
+    if prune:
+        needed = degree[wide][problem.fits[wide].argmax(axis=0)]  # degrees increase
+        largest = int(needed.max())
+        rest = problem.n_ranks - largest * int((needed == largest).sum())
+        copies = np.where(degree < largest, np.minimum(copies, max(0, rest) // degree), copies)
     return np.repeat(np.arange(problem.n_modes), copies)
 
 
