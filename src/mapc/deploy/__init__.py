@@ -101,6 +101,15 @@ def _placement(name: str, suffix: str, target: str, summary: str, *options: Opti
     return Exporter(name, "placement", suffix, f"{__name__}.{target}:export", options, summary)
 
 
+_SAMPLE_IDS = Option(
+    "sample_ids", "The trainer's number of every sequence. [default: 0,1,...]", int, many=True
+)
+
+
+def _sequence(name: str, target: str, summary: str, *options: Option) -> Exporter:
+    return Exporter(name, "sequence", ".json", f"{__name__}.{target}:export", options, summary)
+
+
 EXPORTERS: Mapping[str, Exporter] = {
     exporter.name: exporter
     for exporter in (
@@ -212,6 +221,31 @@ EXPORTERS: Mapping[str, Exporter] = {
             ".npz",
             "eplb_triple",
             "EPLB's tables phy2log, log2phy and logcnt, for scripts.",
+        ),
+        _sequence(
+            "sequence-plan",
+            "sequence_plan",
+            "A step for any trainer: groups, their ranks, where each sequence lies.",
+            Option("step", "Number of the training step.", int, 0),
+            _SAMPLE_IDS,
+            Option("bound", "Proven lower bound in ms. [default: that of areas]", float),
+        ),
+        _sequence(
+            "megatron",
+            "megatron",
+            "Megatron-LM: samples of every rank for dynamic context parallelism.",
+            _SAMPLE_IDS,
+        ),
+        _sequence(
+            "process-groups",
+            "process_groups",
+            "Ranks of every group, to create once with torch.distributed.new_group.",
+            Option(
+                "which",
+                "all: of every plan for this cluster. used: of this plan.",
+                default="all",
+                choices=("all", "used"),
+            ),
         ),
     )
 }
