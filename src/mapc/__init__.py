@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         UnavailableError,
         UsageError,
     )
+    from mapc.planner import Cluster, Planner, Step
     from mapc.solvers.base import Event, Status
     from mapc.solvers.result import Result
 
@@ -30,12 +31,15 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CheckError",
+    "Cluster",
     "Event",
     "InfeasibleError",
     "InstanceError",
     "MapcError",
+    "Planner",
     "Result",
     "Status",
+    "Step",
     "UnavailableError",
     "UsageError",
     "__version__",
@@ -62,6 +66,7 @@ _HOMES = {
         "with_budgets",
         "write",
     ),
+    "mapc.planner": ("Cluster", "Planner", "Step"),
     "mapc.solvers.base": ("Event", "Status"),
     "mapc.solvers.result": ("Result",),
     "mapc.errors": tuple(name for name in __all__ if name.endswith("Error")),
