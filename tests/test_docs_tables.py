@@ -59,6 +59,13 @@ def test_importers_of_expert_loads_and_their_options_are_listed() -> None:
     assert explained == {option.flag for one in importers.values() for option in one.options}
 
 
+def test_the_importer_of_lengths_and_its_options_are_listed() -> None:
+    cells = rows(section("instances.md", "### Sequence lengths"))
+    flags = {flag.split()[0] for row in cells for flag in quoted(row[0])}
+    importers = {name: one for name, one in IMPORTERS.items() if one.kind == "sequence"}
+    assert flags == {*importers, *(o.flag for one in importers.values() for o in one.options)}
+
+
 def test_tie_rules_and_presets_are_listed() -> None:
     cells = rows(section("instances.md", "### Ties"))
     presets = {name: tuple(quoted(row[1])) for row in cells for name in quoted(row[0])}

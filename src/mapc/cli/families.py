@@ -13,7 +13,11 @@ from mapc.cli.describe import Rows
 if TYPE_CHECKING:
     from mapc.solvers.result import Result
 
-_OWN = {"bits": "mapc.cli.bits", "placement": "mapc.cli.placement"}
+_OWN = {
+    "bits": "mapc.cli.bits",
+    "placement": "mapc.cli.placement",
+    "sequence": "mapc.cli.sequence",
+}
 """Modules with ``result_rows``, ``result_keys``, ``limit_words`` and ``fact_rows``."""
 
 

@@ -37,8 +37,19 @@ def test_unknown_generators_and_options():
 
 @pytest.mark.parametrize(
     ("kind", "options"),
-    [("bits", {"groups": 1}), ("placement", {"layers": 1, "experts": 2, "ranks": 1})],
+    [
+        ("bits", {"groups": 1}),
+        ("placement", {"layers": 1, "experts": 2, "ranks": 1}),
+        ("sequence", {}),
+    ],
 )
 def test_seeds_are_not_negative(kind, options):
     with pytest.raises(UsageError, match="seed -1: expected 0 or more"):
         generator(kind)(**options, seed=-1)
+
+
+def test_models_to_choose_from_are_those_with_costs():
+    from mapc.models.sequence.costs.models import FLEXSP_MODELS
+
+    (model,) = (o for o in GENERATORS["sequence"].options if o.name == "model")
+    assert model.choices == tuple(FLEXSP_MODELS)

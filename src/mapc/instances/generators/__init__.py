@@ -46,6 +46,7 @@ class Generator:
         return getattr(import_module(module), name)(**options)
 
 
+_MODELS = ("gpt-7b", "gpt-13b", "gpt-30b")
 _SEED = Option("seed", "Equal seeds give equal problems.", int, 0)
 
 GENERATORS: Mapping[str, Generator] = {
@@ -86,6 +87,25 @@ GENERATORS: Mapping[str, Generator] = {
             _SEED,
         ),
         "Dirichlet loads, favourite next experts, nodes with slow links between them.",
+    ),
+    "sequence": Generator(
+        "sequence",
+        f"{__name__}.lengths:generate",
+        (
+            Option("sequences", "Sequences of the global batch.", int, 512),
+            Option("ranks", "Ranks of the cluster.", int, 64),
+            Option("ranks_per_node", "Ranks that share a node.", int, 8),
+            Option("model", "Model whose published costs hold.", default="gpt-7b", choices=_MODELS),
+            Option("max_length", "Longest sequence, in tokens: 192K, 128Ki.", default="384K"),
+            Option(
+                "distribution",
+                "Long tails: heavy, or heavier still.",
+                default="lognormal",
+                choices=("lognormal", "pareto"),
+            ),
+            _SEED,
+        ),
+        "Log-normal or Pareto lengths under FlexSP's published costs.",
     ),
 }
 """By family; a further one is a further entry."""

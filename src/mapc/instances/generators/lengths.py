@@ -17,6 +17,7 @@ import numpy as np
 
 from mapc.errors import UsageError
 from mapc.graph.operators import IntArray
+from mapc.instances.importers.lengths import parse_tokens
 from mapc.models.sequence.costs.models import NODE_RANKS, flexsp_cost
 from mapc.models.sequence.problem import FloatArray, SequenceProblem
 
@@ -94,7 +95,7 @@ def generate(
     ranks: int = 64,
     ranks_per_node: int = NODE_RANKS,
     model: str = "gpt-7b",
-    max_length: int = 384_000,
+    max_length: str | int = "384K",
     distribution: str = LOGNORMAL,
     seed: int = 0,
 ) -> SequenceProblem:
@@ -107,8 +108,8 @@ def generate(
         Fewer ranks than fill a node are one node.
     model : str
         A name in `mapc.models.sequence.costs.models.FLEXSP_MODELS`.
-    max_length : int
-        Tokens, at least the median.
+    max_length : str or int
+        Tokens, at least the median; ``"384K"`` is 384,000.
     distribution : str
         ``"lognormal"`` or ``"pareto"``.
     seed : int
@@ -123,13 +124,13 @@ def generate(
     if distribution not in (LOGNORMAL, PARETO):
         raise UsageError(f"distribution {distribution!r}: expected {LOGNORMAL} or {PARETO}")
     draw = lognormal_lengths if distribution == LOGNORMAL else pareto_lengths
-    per_node = min(ranks_per_node, ranks)
+    limit, per_node = parse_tokens(max_length), min(ranks_per_node, ranks)
     return SequenceProblem(
         name=f"lengths-{sequences}-{ranks}-{distribution}-{seed}",
-        lengths=draw(sequences, max_length, seed),
+        lengths=draw(sequences, limit, seed),
         n_ranks=ranks,
         node_ranks=per_node,
-        cost=flexsp_cost(model, ranks, per_node, max_length),
+        cost=flexsp_cost(model, ranks, per_node, limit),
         padding=_PADDING,
         provenance={"generator": "sequence", "seed": seed, "distribution": distribution},
     )

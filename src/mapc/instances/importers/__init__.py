@@ -7,6 +7,8 @@ from typing import Any
 from mapc.instances.importers.counts import import_counts
 from mapc.instances.importers.hawq import import_hawq
 from mapc.instances.importers.importer import Importer
+from mapc.instances.importers.lengths import OPTIONS as _LENGTHS
+from mapc.instances.importers.lengths import import_lengths
 from mapc.instances.importers.mlx_optiq import import_mlx_optiq
 from mapc.instances.importers.modelopt import import_modelopt
 from mapc.instances.importers.placement_building import OPTIONS as _BUILDING
@@ -111,6 +113,13 @@ IMPORTERS: dict[str, Importer] = {
         _placement("vllm", import_vllm, "expert load statistics of vLLM"),
         _placement("tensorrt-llm", import_tensorrt_llm, "expert statistics of TensorRT-LLM"),
         _placement("popularity", import_popularity, "expert popularity as Fiddler has it"),
+        Importer(
+            "lengths",
+            import_lengths,
+            _LENGTHS,
+            "lengths of sequences: a global batch of them on a cluster",
+            "sequence",
+        ),
     ]
 }
 """Importers by name, as in ``mapc import NAME FILE``."""
@@ -124,6 +133,7 @@ __all__ = [
     "import_counts",
     "import_hawq",
     "import_imatrix",
+    "import_lengths",
     "import_mlx_optiq",
     "import_modelopt",
     "import_onnx_weights",

@@ -19,8 +19,14 @@ from mapc.graph.operators import IntArray
 from mapc.instances.importers.arrays import read_arrays, whole_numbers
 from mapc.instances.importers.timings import read_timings
 from mapc.models.sequence.costs.fitting import fit_cost
-from mapc.models.sequence.costs.models import NODE_RANKS, flexsp_cost, megatron_cost
+from mapc.models.sequence.costs.models import (
+    FLEXSP_MODELS,
+    NODE_RANKS,
+    flexsp_cost,
+    megatron_cost,
+)
 from mapc.models.sequence.problem import RING, ULYSSES, GroupCost, SequenceProblem
+from mapc.options import Option
 
 DROP, CLIP, KEEP = "drop", "clip", "keep"
 """What happens to sequences above the longest length: left out, cut to it, or refused later."""
@@ -28,6 +34,40 @@ BOTH, MEGATRON = "both", "megatron"
 PADDING = 128
 """FlexSP's: twice its 64 ranks."""
 MAX_TOKENS = 2**40
+MAX_TOKENS_PER_RANK = 2**30
+"""More are bytes: no rank has the memory for so many tokens."""
+
+OPTIONS = (
+    Option("ranks", "Ranks of the cluster.", int, required=True),
+    Option("ranks_per_node", "Ranks that share a node.", int, NODE_RANKS),
+    Option("batch", "Sequences of a global batch.", int, 512),
+    Option("index", "Which batch of the file, from 0 on.", int, 0),
+    Option(
+        "model",
+        "Whose costs: of FlexSP's models, or what Megatron's scheduler counts.",
+        default="gpt-7b",
+        choices=(*FLEXSP_MODELS, MEGATRON),
+    ),
+    Option("max_length", "Longest sequence, in tokens: 192K, 128Ki.", default="192K"),
+    Option("too_long", "What happens to longer ones.", default=DROP, choices=(DROP, CLIP, KEEP)),
+    Option("padding", "Lengths are rounded up to multiples of it.", int, PADDING),
+    Option("memory_limit_gb", "Memory of a rank, for states and activations.", float, 30.0),
+    Option("degrees", "Ranks a group may have, powers of two; all by default.", int, many=True),
+    Option("heads", "Attention heads: all-to-all groups share them out evenly.", int),
+    Option("kv_heads", "Key-value heads, likewise.", int),
+    Option(
+        "sharing",
+        "How a group shares a sequence: all-to-all over heads, a ring, or either.",
+        default=ULYSSES,
+        choices=(ULYSSES, RING, BOTH),
+    ),
+    Option("bandwidth", "GB/s of all-to-alls by degree: 2=119.5,8=96.5.", many=True),
+    Option("timings", "CSV with measured times, to fit costs to.", Path),
+    Option("tokens_per_rank", "What a rank holds, with timings or megatron: 8192, 8Ki."),
+    Option("least", "Micro-batches, at least.", int, 1),
+    Option("most", "Micro-batches, at most.", int),
+)
+"""Keywords of `import_lengths`, as command lines have them."""
 _TOKENS = re.compile(r"\s*(\d{1,13}(?:\.\d{1,6})?)\s*(k|ki|m|mi)?\s*\Z", re.ASCII | re.IGNORECASE)
 _FACTORS = {"": 1, "k": 10**3, "ki": 2**10, "m": 10**6, "mi": 2**20}
 
@@ -49,6 +89,27 @@ def parse_tokens(text: str | int) -> int:
     if rest or not 1 <= value <= MAX_TOKENS:
         raise UsageError(f"tokens {str(text)[:40]!r}: expected a whole number 1 to {MAX_TOKENS}")
     return value
+
+
+def parse_bandwidth(given: Mapping[int, float] | Sequence[str] | None) -> dict[int, float] | None:
+    """Return GB/s by degree from texts such as ``"8=96.5"``, or what is a mapping already.
+
+    Raises
+    ------
+    UsageError
+        For a text that is none, and a degree that is given twice.
+    """
+    if given is None or isinstance(given, Mapping):
+        return None if given is None else dict(given)
+    found: dict[int, float] = {}
+    for text in given:
+        degree, _, value = (part.strip() for part in str(text).partition("="))
+        if not (degree.isascii() and degree.isdecimal() and len(degree) < 10 and _is_number(value)):
+            raise UsageError(f"bandwidth {str(text)[:40]!r}: expected DEGREE=GB/s, e.g. 8=96.5")
+        if int(degree) in found:
+            raise UsageError(f"bandwidth: degree {int(degree)} twice; expected every degree once")
+        found[int(degree)] = float(value)
+    return found
 
 
 def read_lengths(path: str | Path) -> IntArray:
@@ -120,7 +181,7 @@ def import_lengths(
     heads: int | None = None,
     kv_heads: int | None = None,
     sharing: str = ULYSSES,
-    bandwidth: Mapping[int, float] | None = None,
+    bandwidth: Mapping[int, float] | Sequence[str] | None = None,
     timings: str | Path | None = None,
     tokens_per_rank: str | int | None = None,
     least: int = 1,
@@ -146,7 +207,8 @@ def import_lengths(
     padding : int
         Lengths are rounded up to multiples of it.
     memory_limit_gb, degrees, heads, kv_heads, bandwidth
-        See `mapc.models.sequence.costs.models.flexsp_cost`.
+        See `mapc.models.sequence.costs.models.flexsp_cost`; bandwidths by degree, or texts such as
+        ``"8=96.5"``.
     sharing : str
         ``"ulysses"``, ``"ring"`` or ``"both"``.
     timings : path, optional
@@ -178,8 +240,8 @@ def import_lengths(
             raise UsageError(f"tokens per rank: follow from the memory with model {model!r}")
         kinds = (ULYSSES, RING) if sharing == BOTH else (sharing,)
         cost = flexsp_cost(
-            model, ranks, per_node, limit, memory_limit_gb, degrees, heads, kv_heads, bandwidth,
-            kinds,
+            model, ranks, per_node, limit, memory_limit_gb, degrees, heads, kv_heads,
+            parse_bandwidth(bandwidth), kinds,
         )  # fmt: skip
         source["model"] = model
     else:
@@ -223,6 +285,9 @@ def _other_cost(
     if tokens_per_rank is None:
         raise UsageError("tokens per rank: missing; expected what the memory holds, e.g. 8192")
     tokens = parse_tokens(tokens_per_rank)
+    if tokens > MAX_TOKENS_PER_RANK:
+        right = f"tokens, not bytes: at most {MAX_TOKENS_PER_RANK}"
+        raise InstanceError(f"{tokens}", "tokens per rank", right)
     if timings is None:
         source["model"] = MEGATRON
         return megatron_cost(ranks, tokens, degrees)
