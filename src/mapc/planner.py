@@ -12,6 +12,7 @@ data::
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -323,7 +324,8 @@ def _lengths(lengths: Any) -> IntArray:
 # -- kernels ---------------------------------------------------------------------------------------
 
 _preparing = Lock()
-_threads: list[Thread] = []
+_threads: dict[int, Thread] = {}
+"""By process: a forked one has none of its parent's."""
 _loaded: list[bool] = []
 
 
@@ -340,13 +342,16 @@ def _load() -> None:
 
 def _prepare(timeout: float | None = None, *, wait: bool = False) -> bool:
     """Have the kernels loaded, at once if they are compiled, else on the side unless to wait."""
+    if _ready():
+        return True
     with _preparing:
-        if not _loaded and not _threads:
-            _threads.append(Thread(target=_load, name="mapc-kernels", daemon=True))
-            _threads[0].start()
+        process = os.getpid()
+        if process not in _threads:
+            _threads[process] = Thread(target=_load, name="mapc-kernels", daemon=True)
+            _threads[process].start()
             wait = wait or plain() or all(warm(name) for name in _KERNELS)
-        loading = None if _loaded else _threads[0]
-    if loading is not None and wait:
+        loading = _threads[process]
+    if wait:
         loading.join(timeout)
     return _ready()
 

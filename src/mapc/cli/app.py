@@ -25,6 +25,7 @@ COMMANDS = {
     "solve": "mapc.cli.solve:solve",
     "check": "mapc.cli.check:check",
     "compare": "mapc.cli.compare:compare",
+    "simulate": "mapc.cli.simulate:simulate",
     "import": "mapc.cli.import_:import_",
     "generate": "mapc.cli.generate:generate",
     "export": "mapc.cli.export:export",
