@@ -18,6 +18,7 @@ from mapc.models.sequence.plan import SequencePlan
 from mapc.models.sequence.problem import SequenceProblem
 from mapc.models.sequence.published import flexsp as road
 from mapc.models.sequence.published.flexsp_model import FlexspLift
+from mapc.models.sequence.verify import verify
 from mapc.program import Program
 from mapc.solvers.base import Limits
 
@@ -37,7 +38,7 @@ class Road:
     ----------
     plan : SequencePlan or None
     seconds : list of float
-        Of every program: building, starts and solving.
+        Of every program, solver's model and start included: CPU time on SCIP, wall time on HiGHS.
     counts : list of int
         Numbers of micro-batches that gave a plan.
     """
@@ -66,17 +67,14 @@ def flexsp(
 ) -> Road:
     """Take FlexSP's road; every program gets so many CPU seconds (SCIP) or seconds (HiGHS)."""
     run = {SCIP: by_scip, HIGHS: by_highs}[solver]
+    clock = time.process_time if solver == SCIP else time.perf_counter
     answer = Road()
-    begin = time.perf_counter()
 
     def solve(program: Program, lift: FlexspLift, starts: list[Array], **_: int) -> Array | None:
-        nonlocal begin
-        begin = time.perf_counter()
+        begin = clock()
         found = run(program, lift, starts, seconds)
-        answer.seconds.append(time.perf_counter() - begin)
+        answer.seconds.append(clock() - begin)
         return found
-
-    from mapc.models.sequence.verify import verify
 
     for count, plan in road.plans(problem, solve, options):
         verdict = verify(problem, plan)
