@@ -21,6 +21,9 @@ MAX_RANKS = 1 << 31
 LONGEST, SHORTEST = 1e300, 1e-200
 """Milliseconds of the longest step of all, unless it takes none: ticks stay normal floats."""
 
+LONGEST_SEQUENCE = 86_400_000.0
+"""Milliseconds, a day: where a sequence alone takes longer, coefficients have the wrong unit."""
+
 _KINDS = {"i": "int64", "f": "float64"}
 
 
@@ -40,6 +43,7 @@ def validate(problem: SequenceProblem) -> None:
     _check_micro_batches(problem)
     _check_fits(problem)
     _check_time(problem)
+    _check_units(problem)
 
 
 # -- what is given ---------------------------------------------------------------------------------
@@ -191,6 +195,30 @@ def _check_time(problem: SequenceProblem) -> None:
             f"all sequences one by one take {slowest} ms",
             "quadratic, linear, fixed",
             f"0, or {SHORTEST} to {LONGEST} ms",
+        )
+
+
+def _check_units(problem: SequenceProblem) -> None:
+    """Refuse times that no training step has, unless they are no milliseconds at all.
+
+    Megatron's costs are in a unit of their own; they have neither linear nor fixed terms.
+    """
+    cost = problem.cost
+    if not (cost.linear.any() or cost.fixed.any()):
+        return
+    at = int(problem.padded.argmax())
+    s, fits = float(problem.padded[at]), problem.fits[:, at]
+    parts = {"quadratic": cost.quadratic * s * s, "linear": cost.linear * s, "fixed": cost.fixed}
+    time = np.where(fits, sum(parts.values()), np.inf)
+    mode = int(time.argmin())
+    if time[mode] > LONGEST_SEQUENCE:
+        name = max(parts, key=lambda part: float(parts[part][mode]))
+        raise InstanceError(
+            f"{name} {getattr(cost, name)[mode]:g} has {problem.padded[at]} tokens take "
+            f"{time[mode] / LONGEST_SEQUENCE:.3g} days",
+            _mode(cost, mode),
+            "quadratic in ms per token squared, of the order of 1e-6, linear in ms per token, "
+            "of the order of 0.1, fixed in ms",
         )
 
 

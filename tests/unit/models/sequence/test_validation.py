@@ -163,7 +163,7 @@ def test_the_remedies_help(per_rank: int, degree: int, length: int) -> None:
 
 
 def test_extremes_pass() -> None:
-    problem = problem_of([MAX_TOKENS], [mode(1, q=0.0, tokens=MAX_TOKENS)], n_ranks=3)
+    problem = problem_of([MAX_TOKENS], [mode(1, q=0.0, a=1e-9, tokens=MAX_TOKENS)], n_ranks=3)
     assert problem.padded.tolist() == [MAX_TOKENS]
     assert problem_of([1], n_ranks=24, node_ranks=8).n_ranks == 24
     assert problem_of([1], n_ranks=6).node_ranks == 6
@@ -171,3 +171,39 @@ def test_extremes_pass() -> None:
 
 def test_both_kinds_of_a_degree() -> None:
     assert problem_of([1], [mode(2), mode(2, R), mode(4, R)]).n_modes == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"q": 5.128},
+            "mode 1 (degree 4 ulysses): quadratic 1.282 has 65536 tokens take 63.7 days; expected "
+            "quadratic in ms per token squared, of the order of 1e-6, linear in ms per token, of "
+            "the order of 0.1, fixed in ms",
+        ),
+        ({"a": 183957.6}, "mode 1 (degree 4 ulysses): linear 45989.4 has 65536 tokens take 34.9 d"),
+        ({"b": 629356300.0}, "mode 1 (degree 4 ulysses): fixed 6.29356e+08 has 65536 tokens take"),
+    ],
+)
+def test_coefficients_of_another_unit(fields: dict[str, float], message: str) -> None:
+    """FlexSP's figures of the 7B model, one of them a million times too large."""
+    right = {"q": 5.128e-6, "a": 0.1839576, "b": 629.3563}
+    modes = [published(degree, **right) for degree in (1, 4)]
+    assert problem_of([512, 65_536], modes, n_ranks=4).n_modes == 2
+    wrong = [published(degree, **right | fields) for degree in (1, 4)]
+    with pytest.raises(InstanceError) as caught:
+        problem_of([512, 65_536], wrong, n_ranks=4)
+    assert str(caught.value).startswith(message)
+
+
+def published(
+    degree: int, q: float, a: float, b: float
+) -> tuple[int, str, float, float, float, int]:
+    return mode(degree, q=q / degree, a=a / degree, b=b, tokens=65_536)
+
+
+def test_costs_without_a_unit_may_be_anything() -> None:
+    """Megatron's scheduler counts tokens squared."""
+    modes = [mode(4, q=0.25, a=0.0, b=0.0, tokens=1 << 20)]
+    assert problem_of([1 << 20], modes).n_sequences == 1

@@ -32,7 +32,8 @@ _POSITIONS = 192_000
 _ALL_TO_ALLS = 4 * 2
 _RING_BLOCKS = 2 + 4
 """Tensors that pass every hop of a ring: K and V forward; K, V and their gradients backward."""
-_MOST_MEMORY, _MOST_RANKS = 1e5, 2**20
+_MOST_MEMORY, _MOST_RANKS = 8192.0, 2**20
+"""GB of a rank: more are MB or bytes; and ranks."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,9 @@ def _model(model: str | FlexspModel) -> FlexspModel:
 
 def _tokens_per_rank(model: FlexspModel, n_ranks: int, max_length: int, limit_gb: float) -> int:
     if not 0 < limit_gb <= _MOST_MEMORY:
-        raise InstanceError(f"{limit_gb}", "memory limit", f"GB, above 0 to {_MOST_MEMORY:g}")
+        raise InstanceError(
+            f"{limit_gb}", "memory limit", f"GB of 1024 MB, above 0 to {_MOST_MEMORY:g}"
+        )
     states = model.states_mb(n_ranks, max_length)
     tokens = math.floor((limit_gb * 1024 - states) / model.activation)
     if tokens < 1:

@@ -89,7 +89,7 @@ def test_too_few_micro_batches_for_the_memory_are_refused() -> None:
 
 
 def test_products_beyond_64_bits_are_exact() -> None:
-    modes = [(4096, ULYSSES, 0.0, 1.0, 0.0, 1 << 40)]
+    modes = [(4096, ULYSSES, 0.0, 2.0**-20, 0.0, 1 << 40)]
     wide = problem_of([(1 << 40) - 1, 1], modes, n_ranks=4096)
     ticks = int(wide.ticks.sum())
     assert int(wide.ticks.max()) * 4096 >= area.WIDEST // 2

@@ -92,7 +92,7 @@ def test_ranks_need_not_be_a_power_of_two():
             "degrees: 8; expected a power of two that divides 12 heads",
         ),
         ({"kinds": ("tree",)}, "kind: 'tree'; expected ulysses or ring"),
-        ({"memory_limit_gb": 30e9}, "memory limit: 30000000000.0; expected GB, above 0 to 100000"),
+        ({"memory_limit_gb": 30e9}, "memory limit: 30000000000.0; expected GB of 1024 MB, above 0 to 8192"),
         ({"memory_limit_gb": 1.5}, "memory limit: 1.5 GB; expected 1.79 GB or more"),
         ({"bandwidth": {2: 1e11}}, "bandwidth of degree 2: 100000000000.0; expected GB/s"),
         ({"overlap": 2.0}, "overlap: 2.0; expected 0 to 1"),
