@@ -63,5 +63,12 @@ METHODS = (
         "aggregate", BOUND, "bounds.aggregate:run", "groups summed up by mode, one micro-batch"
     ),
     _method("step", EXACT, "bounds.step:run", "the whole step over boxes of makespans"),
+    _method(
+        "flexsp",
+        HEURISTIC,
+        "published.flexsp:run",
+        "FlexSP: consecutive micro-batches, a MILP for each",
+        default=False,
+    ),
 )
 """In the order in which they run."""
