@@ -52,6 +52,7 @@ MODULES: tuple[str, ...] = (
     "mapc.models.placement.chains.coordinate_kernels",
     "mapc.models.placement.chains.pair_bounds_kernels",
     "mapc.models.placement.chains.chain_kernels",
+    "mapc.models.sequence.packing.state_kernels",
     "mapc.models.sequence.packing.search_kernels",
 )
 """Every kernel module, in the order in which they are compiled."""

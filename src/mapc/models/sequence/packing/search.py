@@ -8,6 +8,7 @@ differ in the count, in how unevenly the targets share the step, and in what ope
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
@@ -42,6 +43,10 @@ START = 10_000
 """Looks that making a start counts as, by its time."""
 USUAL, ODD, ODD_EACH = (0.95, 1.15), (0.5, 1.5), 8
 """What premiums of a start are multiplied with; every so many starts the wider range."""
+SECONDS = 0.006
+"""Of a slice, by the clock."""
+SCANNED, SCANNED_AGAIN = 2048, 256
+"""Groups that a sequence is tried in when all are packed, and when a corner is."""
 NEW = 12
 """Starts of a round, each packed and relieved once."""
 KEPT = 3
@@ -50,53 +55,39 @@ KEPT = 3
 
 @dataclass(frozen=True, eq=False)
 class _Start:
-    """One search and all its arrays, as `packing_kernels` describes them."""
+    """One search: arrays as `mapc.models.sequence.packing.state_kernels` describes them."""
 
     random: NDArray[np.uint64]
     premium: FloatArray
-    constants: tuple[FloatArray, FloatArray, IntArray, IntArray, IntArray]
-    target: FloatArray
-    free: IntArray
-    groups: IntArray
-    load: FloatArray
-    items: IntArray
+    problem: tuple[FloatArray, FloatArray, IntArray, IntArray, IntArray]
+    state: tuple[FloatArray, IntArray, IntArray, FloatArray, IntArray, IntArray, IntArray]
     best: FloatArray
     best_groups: IntArray
     best_items: IntArray
-    failed: IntArray
+    search: FloatArray
 
     @property
     def step(self) -> float:
         return float(self.best[0])
 
-    def arguments(self) -> tuple[NDArray[np.generic], ...]:
-        return (*self.constants, self.target, self.free, self.groups, self.load, self.items)
-
-    def construct(self, kernels: ModuleType) -> bool:
-        return bool(kernels.construct(self.premium, *self.arguments()))
+    def construct(self, kernels: ModuleType, first: int, work: int) -> int:
+        """Return the sequence to go on with, K at the end, -1 where memory does not do."""
+        arguments = (self.random, self.premium, self.problem, self.state)
+        return int(kernels.construct(first, work, SCANNED, *arguments))
 
     def improve(self, kernels: ModuleType, work: int) -> int:
-        return int(
-            kernels.improve(
-                work,
-                self.random,
-                self.premium,
-                *self.arguments(),
-                self.best,
-                self.best_groups,
-                self.best_items,
-                self.failed,
-            )
-        )
+        arguments = (self.random, self.premium, self.problem, self.state)
+        found = (self.best, self.best_groups, self.best_items, self.search)
+        return int(kernels.improve(work, SCANNED_AGAIN, *arguments, *found))
 
     def reached(self) -> FloatArray:
         """float64[Q]: the slowest group of each micro-batch of the best plan."""
-        time, fixed = self.constants[:2]
-        mode = self.best_groups[1]
+        time, fixed = self.problem[:2]
+        batch, mode = self.best_groups
         ticks = np.where(mode >= 0, fixed[mode], 0.0)
         np.add.at(ticks, self.best_items, time[mode[self.best_items], np.arange(time.shape[1])])
-        slowest = np.zeros(len(self.target))
-        np.maximum.at(slowest, self.best_groups[0][mode >= 0], ticks[mode >= 0])
+        slowest = np.zeros(len(self.state[0]))
+        np.maximum.at(slowest, batch[mode >= 0], ticks[mode >= 0])
         return slowest
 
 
@@ -209,7 +200,7 @@ def found(
     if kernels is None:
         return
     order = np.argsort(-problem.padded, kind="stable")
-    for start in _search(problem, order, kernels, least, seed, work, done, hint):
+    for start in _search(problem, order, kernels, least, seed, _Clock(work, done, problem), hint):
         if start.step < least:
             least = start.step
             group = np.empty(problem.n_sequences, dtype=np.int64)
@@ -224,20 +215,19 @@ def _search(
     kernels: ModuleType,
     least: float,
     seed: int,
-    work: int | None,
-    done: Callable[[], bool] | None,
+    clock: _Clock,
     hint: Hint | None,
 ) -> Iterator[_Start]:
     """Yield starts as they have been searched: rounds of new ones, then the best few of all."""
     sizes = _Sizes(problem, order)
     rng = np.random.default_rng([seed, problem.n_sequences])
-    spent, made = 0, 0
-    piece = min(SLICE, SLICE_EACH * problem.n_sequences)
+    made = 0
     kept: list[_Start] = []
     while True:
         fresh = 0
         for _ in range(NEW):
             best = kept[0] if kept else None
+            start: _Start | None
             if hint is not None and made % 3 != 2:
                 start = sizes.hinted(rng, stream(seed, made), hint, made)
             else:
@@ -246,24 +236,58 @@ def _search(
             if start is None:
                 break
             fresh += 1
-            spent += START + problem.n_sequences
-            if start.construct(kernels):
-                spent += start.improve(kernels, 0)
+            if clock.constructed(kernels, start):
+                clock.improve(kernels, start, 0)
                 if start.step < np.inf:
                     kept.append(start)
                     yield start
                     least = min(least, start.step)
-            if (work is not None and spent >= work) or (done is not None and done()):
+            if clock.over():
                 return
         kept = sorted(kept, key=lambda one: one.step)[:KEPT]
         if not kept and not fresh:
             return
         for start in kept:
-            spent += start.improve(kernels, piece if work is None else min(piece, work - spent))
+            clock.improve(kernels, start, clock.piece)
             yield start
             least = min(least, start.step)
-            if (work is not None and spent >= work) or (done is not None and done()):
+            if clock.over():
                 return
+
+
+class _Clock:
+    """Work in slices: counted, or as long as ``done`` does not say so."""
+
+    def __init__(
+        self, work: int | None, done: Callable[[], bool] | None, problem: SequenceProblem
+    ) -> None:
+        self.left = np.inf if work is None else float(work)
+        self.done = done
+        self.size = problem.n_sequences
+        self.timed = work is None
+        self.piece = min(SLICE, SLICE_EACH * self.size)
+
+    def over(self) -> bool:
+        return self.left <= 0 or (self.done is not None and self.done())
+
+    def constructed(self, kernels: ModuleType, start: _Start) -> bool:
+        """Place everything; false where memory does not do or time is up."""
+        self.left -= START + self.size
+        first = 0
+        while 0 <= first < self.size:
+            first = start.construct(kernels, first, SLICE)
+            if first < self.size and self.over():
+                return False
+        return first == self.size
+
+    def improve(self, kernels: ModuleType, start: _Start, work: int) -> None:
+        began = time.perf_counter()
+        took = start.improve(kernels, int(min(work, self.left)))
+        self.left -= took
+        if self.timed and work:
+            # slices of even time, whatever a look costs on this machine and problem
+            rate = took / max(time.perf_counter() - began, 1e-6)
+            self.piece = int(min(max(rate * SECONDS, 0.5 * self.piece), 2.0 * self.piece))
 
 
 class _Sizes:
@@ -300,7 +324,7 @@ class _Sizes:
             if self.area + count * self.base < least or best is None
         ]
         if best is not None and number % 2:
-            target = best.reached() * rng.uniform(0.97, 1.01, len(best.target))
+            target = best.reached() * rng.uniform(0.97, 1.01, len(best.state[0]))
         elif pays:
             # the least counts more often: what they cost in memory they mostly save in fixed time
             count = pays[int(len(pays) * rng.random() ** 2)]
@@ -341,20 +365,26 @@ class _Sizes:
     def _made(self, random: NDArray[np.uint64], premium: FloatArray, target: FloatArray) -> _Start:
         """Return a start with nothing assigned."""
         count, n_items = len(target), len(self.padded)
-        groups = np.full((5, min(self.n_ranks * count, n_items + count)), -1, dtype=np.int64)
+        n_groups = min(self.n_ranks * count, n_items + count)
+        groups = np.full((10, n_groups), -1, dtype=np.int64)
+        groups[5] = groups[6] = np.arange(n_groups)
         return _Start(
             random,
             premium,
             (self.time, self.fixed, self.degree, self.room, self.padded),
-            target,
-            np.full(count, self.n_ranks, dtype=np.int64),
-            groups,
-            np.zeros(groups.shape[1]),
-            np.full((3, n_items), -1, dtype=np.int64),
+            (
+                target,
+                np.full(count, self.n_ranks, dtype=np.int64),
+                groups,
+                np.zeros(n_groups),
+                np.full((3, n_items), -1, dtype=np.int64),
+                np.zeros((4, 2 * (n_items + n_groups) + 1024), dtype=np.int64),
+                np.zeros(4, dtype=np.int64),
+            ),
             np.array([np.inf]),
-            groups.copy(),
+            np.full((2, n_groups), -1, dtype=np.int64),
             np.zeros(n_items, dtype=np.int64),
-            np.zeros(1, dtype=np.int64),
+            np.array([np.inf, 0.0]),
         )
 
 

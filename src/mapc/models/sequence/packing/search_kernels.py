@@ -1,33 +1,50 @@
 """Packing and local search over micro-batches, groups and sequences together.
 
-Arrays all kernels share; sequences stand by descending tokens, times are whole ticks in float64:
-
-* ``time`` float64[D, K], ``fixed`` float64[D], ``degree`` and ``room`` int64[D], ``tokens``
-  int64[K]: the problem.
-* ``target`` float64[Q]: the time each micro-batch aims at.
-* ``free`` int64[Q]: its ranks without a group.
-* ``groups`` int64[5, G]: micro-batch, mode (-1: no group here), tokens, sequences, first sequence.
-* ``load`` float64[G]: time of a group, fixed time included.
-* ``items`` int64[3, K]: group (-1: none), next and previous sequence of the group.
+Problem and state are the tuples of `mapc.models.sequence.packing.state_kernels`.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mapc.kernels import kernel
+from mapc.models.sequence.packing.state_kernels import (
+    BATCH,
+    COUNT,
+    GROUP,
+    HEAD,
+    LATES,
+    MODE,
+    NEXT,
+    OPEN,
+    ORDER,
+    PASS,
+    PAST,
+    PROBLEM,
+    STATE,
+    STUCK,
+    TOKENS,
+    WRITTEN,
+    Floats,
+    Ints,
+    Problem,
+    Random,
+    State,
+    close_empty,
+    count_late,
+    excess,
+    insert,
+    open_group,
+    place,
+    remove,
+    slowest,
+    total_excess,
+    undo,
+)
 from mapc.random import below, uniform
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-State = NDArray[np.uint64]
-
-BATCH, MODE, TOKENS, COUNT, HEAD = 0, 1, 2, 3, 4
-GROUP, NEXT, PREVIOUS = 0, 1, 2
-
-SWAPS = 512
-"""Sequences one is tried against, from a random one on."""
+SWAPS = 256
+"""Sequences one is tried against: those about as much shorter as its group is late."""
 PARTNERS = 256
 """Groups a sequence is tried in, from a random one on."""
 RELIEF = 1_000_000
@@ -38,456 +55,300 @@ TIGHTEN = 0.997
 """New target over the time just reached."""
 
 
-@kernel("void(int64, float64[:,::1], int64[::1], int64[:,::1], float64[::1], int64[:,::1])")
-def _insert(i: int, time: Floats, tokens: Ints, groups: Ints, load: Floats, items: Ints) -> None:
-    """Put sequence i into the group that ``items`` names for it."""
-    g = items[GROUP, i]
-    head = groups[HEAD, g]
-    items[NEXT, i], items[PREVIOUS, i] = head, -1
-    if head >= 0:
-        items[PREVIOUS, head] = i
-    groups[HEAD, g] = i
-    groups[TOKENS, g] += tokens[i]
-    groups[COUNT, g] += 1
-    load[g] += time[groups[MODE, g], i]
-
-
-@kernel("void(int64, float64[:,::1], int64[::1], int64[:,::1], float64[::1], int64[:,::1])")
-def _remove(i: int, time: Floats, tokens: Ints, groups: Ints, load: Floats, items: Ints) -> None:
-    """Take sequence i out of its group, which stays open."""
-    g = items[GROUP, i]
-    after, before = items[NEXT, i], items[PREVIOUS, i]
-    if before >= 0:
-        items[NEXT, before] = after
-    else:
-        groups[HEAD, g] = after
-    if after >= 0:
-        items[PREVIOUS, after] = before
-    groups[TOKENS, g] -= tokens[i]
-    groups[COUNT, g] -= 1
-    load[g] -= time[groups[MODE, g], i]
-    items[GROUP, i] = -1
-
-
-@kernel("void(int64, int64[::1], int64[::1], int64[:,::1], float64[::1])")
-def _close(g: int, degree: Ints, free: Ints, groups: Ints, load: Floats) -> None:
-    """Give the ranks of group g back if it is empty."""
-    if groups[COUNT, g] == 0:
-        free[groups[BATCH, g]] += degree[groups[MODE, g]]
-        groups[MODE, g] = -1
-        load[g] = 0.0
-
-
-@kernel(
-    "int64(int64, int64, float64[::1], int64[::1], int64[::1], int64[:,::1], float64[::1])",
-)
-def _open(
-    m: int, j: int, fixed: Floats, degree: Ints, free: Ints, groups: Ints, load: Floats
-) -> int:
-    """Open a group of mode j in micro-batch m and return it; -1 if all slots are taken."""
-    for g in range(groups.shape[1]):
-        if groups[MODE, g] < 0:
-            groups[BATCH, g], groups[MODE, g] = m, j
-            groups[TOKENS, g], groups[COUNT, g], groups[HEAD, g] = 0, 0, -1
-            load[g] = fixed[j]
-            free[m] -= degree[j]
-            return g
-    return -1
-
-
-@kernel("float64(int64, float64, float64)")
-def _excess(ranks: int, load: float, target: float) -> float:
-    """Return ranks times squared time above the target.
-
-    Squared, for a sum of plain excess is as low when one group has all of it.
-    """
-    over = load - target
-    return ranks * over * over if over > 0.0 else 0.0
-
-
-@kernel(
-    "boolean(int64, float64[::1], float64[:,::1], float64[::1], int64[::1], int64[::1],"
-    " int64[::1], float64[::1], int64[::1], int64[:,::1], float64[::1], int64[:,::1])"
-)
-def _place(
-    i: int,
+@kernel(f"int64(int64, int64, int64, uint64[::1], float64[::1], {PROBLEM}, {STATE})")
+def construct(
+    first: int,
+    work: int,
+    scan: int,
+    random: Random,
     premium: Floats,
-    time: Floats,
-    fixed: Floats,
-    degree: Ints,
-    room: Ints,
-    tokens: Ints,
-    target: Floats,
-    free: Ints,
-    groups: Ints,
-    load: Floats,
-    items: Ints,
-) -> bool:
-    """Put sequence i where it takes least rank-time within target and memory.
+    problem: Problem,
+    state: State,
+) -> int:
+    """Place sequences without a group from the first on, for about ``work`` looks.
 
-    Ties go to the group with least slack. A new group's rank-time counts times ``premium``,
-    float64[D]. Where nothing keeps the target, where the squared excess grows least. False if no
-    memory is left for it.
+    Returns the sequence to go on with, K when all are placed, -1 if memory does not do.
     """
-    n_groups, n_modes, n_batches = groups.shape[1], len(degree), len(target)
-    choice, spill = -1, -1
-    least, slack, growth = np.inf, np.inf, np.inf
-    for g in range(n_groups):
+    n_items, items, counts = len(problem[4]), state[4], state[6]
+    each = len(state[0]) * len(problem[2])
+    looks = 0
+    for i in range(first, n_items):
+        if items[GROUP, i] >= 0:
+            continue
+        if looks > work:
+            return i
+        looks += each + int(min(scan, counts[OPEN]))
+        if not place(i, scan, random, premium, problem, state) and not place(
+            i, state[2].shape[1], random, premium, problem, state
+        ):
+            return -1
+    return n_items
+
+
+@kernel(f"int64(int64, float64, int64[::1], float64[::1], uint64[::1], {PROBLEM}, {STATE})")
+def _best_move(
+    i: int,
+    gain: float,
+    found: Ints,
+    best: Floats,
+    random: Random,
+    problem: Problem,
+    state: State,
+) -> int:
+    """Look where sequence i could go if leaving its group changes the excess by ``gain``.
+
+    ``found``, int64[3], takes sequence, -1, and group or n_groups + micro-batch * D + mode where
+    that is better than ``best``, float64[1]. Returns looks taken.
+    """
+    time, fixed, degree, room, tokens = problem
+    target, free, groups, load, items, _, counts = state
+    own, n_open, n_modes = items[GROUP, i], counts[OPEN], len(degree)
+    looks = int(min(n_open, PARTNERS))
+    begin = below(random, n_open) if n_open > PARTNERS else 0
+    for step in range(looks):
+        at = begin + step
+        g = groups[ORDER, at if at < n_open else at - n_open]
         j = groups[MODE, g]
-        if j < 0 or groups[TOKENS, g] + tokens[i] > room[j]:
+        if g == own or groups[TOKENS, g] + tokens[i] > room[j]:
             continue
         aim = target[groups[BATCH, g]]
-        left = aim - load[g] - time[j, i]
-        if left >= 0.0:
-            used = degree[j] * time[j, i]
-            if used < least or (used == least and left < slack):
-                choice, least, slack = g, used, left
-        elif choice < 0:
-            grows = _excess(degree[j], aim - left, aim) - _excess(degree[j], load[g], aim)
-            if grows < growth:
-                spill, growth = g, grows
-    for m in range(n_batches):
+        grows = excess(degree[j], load[g] + time[j, i], aim)
+        if gain + grows >= best[0]:
+            continue
+        change = gain + grows - excess(degree[j], load[g], aim)
+        if change < best[0]:
+            best[0], found[0], found[1], found[2] = change, i, -1, g
+    for m in range(len(target)):
         for j in range(n_modes):
-            if degree[j] > free[m] or tokens[i] > room[j]:
-                continue
-            left = target[m] - fixed[j] - time[j, i]
-            if left >= 0.0:
-                used = degree[j] * time[j, i] * premium[j]
-                if used < least or (used == least and left < slack):
-                    choice, least, slack = n_groups + m * n_modes + j, used, left
-            elif choice < 0:
-                grows = degree[j] * left * left
-                if grows < growth:
-                    spill, growth = n_groups + m * n_modes + j, grows
-    if choice < 0:
-        choice = spill
-    if choice >= n_groups:
-        m, j = (choice - n_groups) // n_modes, (choice - n_groups) % n_modes
-        choice = _open(m, j, fixed, degree, free, groups, load)
-    if choice < 0:
-        return False
-    items[GROUP, i] = choice
-    _insert(i, time, tokens, groups, load, items)
-    return True
+            if degree[j] <= free[m] and tokens[i] <= room[j]:
+                change = gain + excess(degree[j], fixed[j] + time[j, i], target[m])
+                if change < best[0]:
+                    best[0], found[0], found[1] = change, i, -1
+                    found[2] = groups.shape[1] + m * n_modes + j
+    return int(looks + len(target) * n_modes)
 
 
-@kernel(
-    "boolean(float64[::1], float64[:,::1], float64[::1], int64[::1], int64[::1],"
-    " int64[::1], float64[::1], int64[::1], int64[:,::1], float64[::1], int64[:,::1])"
-)
-def construct(
-    premium: Floats,
-    time: Floats,
-    fixed: Floats,
-    degree: Ints,
-    room: Ints,
-    tokens: Ints,
-    target: Floats,
-    free: Ints,
-    groups: Ints,
-    load: Floats,
-    items: Ints,
-) -> bool:
-    """Place every sequence without a group, the longest first; False if memory does not do."""
-    for i in range(len(tokens)):
-        if items[GROUP, i] < 0 and not _place(
-            i, premium, time, fixed, degree, room, tokens, target, free, groups, load, items
-        ):
-            return False
-    return True
-
-
-@kernel("float64(int64[::1], float64[::1], int64[:,::1], float64[::1])")
-def _total(degree: Ints, target: Floats, groups: Ints, load: Floats) -> float:
-    """Return the sum of ranks times squared excess."""
-    total = 0.0
-    for g in range(groups.shape[1]):
-        if groups[MODE, g] >= 0:
-            total += _excess(degree[groups[MODE, g]], load[g], target[groups[BATCH, g]])
-    return total
-
-
-@kernel(
-    "int64(int64, uint64[::1], float64[:,::1], float64[::1], int64[::1], int64[::1],"
-    " int64[::1], float64[::1], int64[::1], int64[:,::1], float64[::1], int64[:,::1])"
-)
-def _relieve_group(
-    g: int,
-    random: State,
-    time: Floats,
-    fixed: Floats,
-    degree: Ints,
-    room: Ints,
-    tokens: Ints,
-    target: Floats,
-    free: Ints,
-    groups: Ints,
-    load: Floats,
-    items: Ints,
+@kernel(f"int64(int64, float64, int64[::1], float64[::1], {PROBLEM}, {STATE})")
+def _best_swap(
+    i: int, now: float, found: Ints, best: Floats, problem: Problem, state: State
 ) -> int:
+    """Look which shorter sequence could take the place of i; ``now`` is its group's excess.
+
+    ``found`` and ``best`` as of `_best_move`, with the partner second. Returns looks taken.
+    """
+    time, _, degree, room, tokens = problem
+    target, _, groups, load, items, _, _ = state
+    own = items[GROUP, i]
+    mode, aim = groups[MODE, own], target[groups[BATCH, own]]
+    less = load[own] - time[mode, i]
+    n_items = len(tokens)
+    begin, stop = i + 1, n_items
+    if stop - begin > SWAPS:
+        # the longest that leaves the group in time, and its neighbours
+        low, high, goal = begin, stop, aim - less
+        while low < high:
+            middle = (low + high) // 2
+            if time[mode, middle] > goal:
+                low = middle + 1
+            else:
+                high = middle
+        begin = max(begin, min(low - SWAPS // 4, n_items - SWAPS))
+        stop = begin + SWAPS
+    for k in range(begin, stop):
+        g = items[GROUP, k]
+        if g == own or tokens[k] == tokens[i]:
+            continue
+        j = groups[MODE, g]
+        if groups[TOKENS, g] + tokens[i] - tokens[k] > room[j]:
+            continue
+        there = target[groups[BATCH, g]]
+        change = excess(degree[j], load[g] - time[j, k] + time[j, i], there) - now
+        if change >= best[0]:
+            continue
+        change += excess(degree[mode], less + time[mode, k], aim)
+        change -= excess(degree[j], load[g], there)
+        if change < best[0]:
+            best[0], found[0], found[1], found[2] = change, i, k, g
+    return max(0, stop - begin)
+
+
+@kernel(f"int64(int64, uint64[::1], {PROBLEM}, {STATE})")
+def _relieve_group(g: int, random: Random, problem: Problem, state: State) -> int:
     """Make the best move or swap out of group g; return looks taken, negative if none helped."""
-    n_items, n_groups, n_modes = len(tokens), groups.shape[1], len(degree)
-    own = groups[MODE, g]
-    aim = target[groups[BATCH, g]]
-    now = _excess(degree[own], load[g], aim)
-    best, mover, partner, goal = -1e-9 * now, -1, -1, -1
-    looks = 0
-    i = groups[HEAD, g]
+    time, degree = problem[0], problem[2]
+    groups, load, items = state[2], state[3], state[4]
+    own, aim = groups[MODE, g], state[0][groups[BATCH, g]]
+    now = excess(degree[own], load[g], aim)
+    best, found = np.array([-1e-9 * now]), np.full(3, -1)
+    looks, i = 1, groups[HEAD, g]
     while i >= 0:
-        less = load[g] - time[own, i]
-        gain = -now if groups[COUNT, g] == 1 else _excess(degree[own], less, aim) - now
-        begin = below(random, n_groups) if n_groups > PARTNERS else 0
-        for step in range(min(n_groups, PARTNERS)):
-            h = (begin + step) % n_groups
-            j = groups[MODE, h]
-            if h == g or j < 0 or groups[TOKENS, h] + tokens[i] > room[j]:
-                continue
-            there = target[groups[BATCH, h]]
-            change = gain + (
-                _excess(degree[j], load[h] + time[j, i], there) - _excess(degree[j], load[h], there)
-            )
-            if change < best:
-                best, mover, partner, goal = change, i, -1, h
-        for m in range(len(target)):
-            for j in range(n_modes):
-                if degree[j] <= free[m] and tokens[i] <= room[j]:
-                    change = gain + _excess(degree[j], fixed[j] + time[j, i], target[m])
-                    if change < best:
-                        best, mover, partner, goal = change, i, -1, n_groups + m * n_modes + j
-        looks += min(n_groups, PARTNERS)
-        # only a shorter sequence relieves g: those behind i
-        n_behind = n_items - 1 - i
-        first = below(random, n_behind) if n_behind > SWAPS else 0
-        for step in range(min(n_behind, SWAPS)):
-            k = i + 1 + (first + step) % n_behind
-            h = items[GROUP, k]
-            if h == g or tokens[k] == tokens[i]:
-                continue
-            j = groups[MODE, h]
-            if groups[TOKENS, h] + tokens[i] - tokens[k] > room[j]:
-                continue
-            there = target[groups[BATCH, h]]
-            change = (
-                _excess(degree[own], less + time[own, k], aim)
-                - now
-                + _excess(degree[j], load[h] - time[j, k] + time[j, i], there)
-                - _excess(degree[j], load[h], there)
-            )
-            if change < best:
-                best, mover, partner, goal = change, i, k, h
-        looks += min(n_behind, SWAPS)
+        left = 0.0
+        if groups[COUNT, g] > 1:
+            left = excess(degree[own], load[g] - time[own, i], aim)
+        looks += _best_move(i, left - now, found, best, random, problem, state)
+        looks += _best_swap(i, now, found, best, problem, state)
         i = items[NEXT, i]
+    mover, partner, goal = found[0], found[1], found[2]
     if mover < 0:
-        return -looks - 1
+        return -looks
+    n_groups, n_modes = groups.shape[1], len(degree)
     if goal >= n_groups:
         m, j = (goal - n_groups) // n_modes, (goal - n_groups) % n_modes
-        goal = _open(m, j, fixed, degree, free, groups, load)
+        goal = open_group(m, j, problem, state)
         if goal < 0:
-            return -looks - 1
-    _remove(mover, time, tokens, groups, load, items)
+            return -looks
+    remove(mover, problem, state)
     if partner >= 0:
-        _remove(partner, time, tokens, groups, load, items)
-        items[GROUP, partner] = g
-        _insert(partner, time, tokens, groups, load, items)
-    items[GROUP, mover] = goal
-    _insert(mover, time, tokens, groups, load, items)
-    _close(g, degree, free, groups, load)
-    return looks + 1
+        remove(partner, problem, state)
+        insert(partner, g, problem, state)
+    insert(mover, goal, problem, state)
+    close_empty(g, problem, state)
+    return looks
 
 
-@kernel(
-    "int64(uint64[::1], float64[:,::1], float64[::1], int64[::1], int64[::1],"
-    " int64[::1], float64[::1], int64[::1], int64[:,::1], float64[::1], int64[:,::1])"
-)
-def relieve(
-    random: State,
-    time: Floats,
-    fixed: Floats,
-    degree: Ints,
-    room: Ints,
-    tokens: Ints,
-    target: Floats,
-    free: Ints,
-    groups: Ints,
-    load: Floats,
-    items: Ints,
-) -> int:
+@kernel(f"int64(int64, uint64[::1], {PROBLEM}, {STATE})")
+def relieve(work: int, random: Random, problem: Problem, state: State) -> int:
     """Move and swap sequences out of groups past their target, worst first; return looks taken.
 
-    Passes over all such groups follow each other while they help, for about `RELIEF` looks.
+    Passes over all such groups follow each other while they help, for about ``work`` looks.
     """
-    n_groups = groups.shape[1]
-    stuck = np.zeros(n_groups, dtype=np.uint8)
+    target, _, groups, load, _, journal, counts = state
+    degree = problem[2]
     looks, helped = 0, False
-    while True:
+    counts[PASS] += 1
+    while looks <= work and counts[WRITTEN] + 8 < journal.shape[1]:
         worst, most = -1, 0.0
-        for g in range(n_groups):
-            j = groups[MODE, g]
-            if j >= 0 and stuck[g] == 0:
-                over = degree[j] * (load[g] - target[groups[BATCH, g]])
+        for at in range(counts[PAST]):
+            g = groups[LATES, at]
+            if groups[STUCK, g] != counts[PASS]:
+                over = degree[groups[MODE, g]] * (load[g] - target[groups[BATCH, g]])
                 if over > most:
                     worst, most = g, over
-        if looks > RELIEF or (worst < 0 and not helped):
-            return looks
+        looks += int(counts[PAST])
         if worst < 0:
-            stuck[:] = 0
+            if not helped:
+                return looks
+            counts[PASS] += 1
             helped = False
             continue
-        looked = _relieve_group(
-            worst, random, time, fixed, degree, room, tokens, target, free, groups, load, items
-        )
+        looked = _relieve_group(worst, random, problem, state)
         if looked < 0:
-            stuck[worst] = 1
-            looks -= looked
+            groups[STUCK, worst] = counts[PASS]
         else:
             helped = True
-            looks += looked
+        looks += abs(looked)
+    return looks
 
 
-@kernel("float64(int64[:,::1], float64[::1], float64[::1])")
-def slowest(groups: Ints, load: Floats, time: Floats) -> float:
-    """Fill ``time``, float64[Q], with each micro-batch's slowest group; return the sum."""
-    time[:] = 0.0
-    for g in range(groups.shape[1]):
-        if groups[MODE, g] >= 0:
-            time[groups[BATCH, g]] = max(time[groups[BATCH, g]], load[g])
-    return float(time.sum())
-
-
-@kernel(
-    "void(uint64[::1], float64[:,::1], int64[::1], int64[::1], float64[::1], int64[::1],"
-    " int64[:,::1], float64[::1], int64[:,::1])"
-)
-def _ruin(
-    random: State,
-    time: Floats,
-    degree: Ints,
-    tokens: Ints,
-    target: Floats,
-    free: Ints,
-    groups: Ints,
-    load: Floats,
-    items: Ints,
-) -> None:
+@kernel(f"void(uint64[::1], {PROBLEM}, {STATE})")
+def _ruin(random: Random, problem: Problem, state: State) -> None:
     """Close the worst group, or any past its target, and one to four random ones beside it."""
-    n_groups = groups.shape[1]
+    target, _, groups, load, _, _, counts = state
     worst, most = -1, 0.0
-    for g in range(n_groups):
-        j = groups[MODE, g]
-        if j >= 0:
-            over = degree[j] * (load[g] - target[groups[BATCH, g]]) * uniform(random)
-            if over > most:
-                worst, most = g, over
+    for at in range(counts[PAST]):
+        g = groups[LATES, at]
+        over = problem[2][groups[MODE, g]] * (load[g] - target[groups[BATCH, g]]) * uniform(random)
+        if over > most:
+            worst, most = g, over
     goal = 2 + below(random, 4)
-    for _ in range(4 * goal):
-        g = worst if worst >= 0 else below(random, n_groups)
+    while goal > 0 and counts[OPEN] > 0:
+        g = worst if worst >= 0 else groups[ORDER, below(random, counts[OPEN])]
         worst = -1
-        if groups[MODE, g] < 0:
-            continue
         while groups[HEAD, g] >= 0:
-            _remove(groups[HEAD, g], time, tokens, groups, load, items)
-        _close(g, degree, free, groups, load)
+            remove(groups[HEAD, g], problem, state)
+        close_empty(g, problem, state)
         goal -= 1
-        if goal == 0:
-            return
 
 
-@kernel("void(int64[::1], float64[::1], float64, int64[::1], int64[:,::1], float64[::1])")
-def _retarget(
-    degree: Ints, target: Floats, step: float, free: Ints, groups: Ints, load: Floats
-) -> None:
+@kernel(f"void(float64, {PROBLEM}, {STATE})")
+def _retarget(step: float, problem: Problem, state: State) -> None:
     """Move target time to the micro-batches under pressure, the sum just below ``step``.
 
     A micro-batch gains its rank-time above the target and loses that left below it, per rank.
     """
+    target, free, groups, load, _, _, counts = state
     n_ranks = 0.0
-    for m in range(len(target)):
-        n_ranks += free[m]
     shift = np.zeros(len(target))
     for m in range(len(target)):
+        n_ranks += free[m]
         shift[m] -= free[m] * target[m]
-    for g in range(groups.shape[1]):
-        if groups[MODE, g] >= 0:
-            d, m = degree[groups[MODE, g]], groups[BATCH, g]
-            shift[m] += d * (load[g] - target[m])
-            n_ranks += d
+    for at in range(counts[OPEN]):
+        g = groups[ORDER, at]
+        d, m = problem[2][groups[MODE, g]], groups[BATCH, g]
+        shift[m] += d * (load[g] - target[m])
+        n_ranks += d
     for m in range(len(target)):
         target[m] = max(0.5 * target[m], target[m] + shift[m] * len(target) / n_ranks)
-    target *= 0.998 * step / target.sum()
+    total = target.sum()
+    for m in range(len(target)):
+        target[m] *= 0.998 * step / total
 
 
 @kernel(
-    "int64(int64, uint64[::1], float64[::1], float64[:,::1], float64[::1], int64[::1], int64[::1],"
-    " int64[::1], float64[::1], int64[::1], int64[:,::1], float64[::1], int64[:,::1],"
-    " float64[::1], int64[:,::1], int64[::1], int64[::1])"
+    f"int64(int64, int64, uint64[::1], float64[::1], {PROBLEM}, {STATE},"
+    " float64[::1], int64[:,::1], int64[::1], float64[::1])"
 )
 def improve(
     work: int,
-    random: State,
+    scan: int,
+    random: Random,
     premium: Floats,
-    time: Floats,
-    fixed: Floats,
-    degree: Ints,
-    room: Ints,
-    tokens: Ints,
-    target: Floats,
-    free: Ints,
-    groups: Ints,
-    load: Floats,
-    items: Ints,
+    problem: Problem,
+    state: State,
     best: Floats,
     best_groups: Ints,
     best_items: Ints,
-    failed: Ints,
+    search: Floats,
 ) -> int:
     """Search from a full assignment for about ``work`` looks; return those taken.
 
     Every round relieves what is past its target. On success targets tighten; otherwise corners
     are torn down and packed anew, kept when the squared excess does not grow, and after `RUINS`
-    of them targets shift between micro-batches. ``best``, float64[1], ``best_groups`` and
-    ``best_items``, int64[K], take the least step of all with no micro-batch empty; ``failed``,
-    int64[1], counts the corners from one call to the next. No work at all is one round.
+    of them targets shift between micro-batches. ``best``, float64[1], ``best_groups``, int64[2, G],
+    and ``best_items``, int64[K], take the least step of all with no micro-batch empty; ``search``,
+    float64[2], keeps excess and corners that failed from one call to the next. No work at all is
+    one round.
     """
-    args = (time, fixed, degree, room, tokens, target, free, groups, load, items)
-    n_batches, n_items = len(target), len(tokens)
-    reached = np.zeros(n_batches)
-    spare_groups, spare_load = groups.copy(), load.copy()
-    spare_items, spare_free = items.copy(), free.copy()
+    target, _, groups, _, items, _, counts = state
+    n_items = len(problem[4])
+    reached = np.zeros(len(target))
     noisy = premium.copy()
-    excess, looks = np.inf, 0
+    looks = 0
     while True:
-        looks += 1 + relieve(random, *args)
-        step = slowest(groups, load, reached)
+        looks += 1 + int(counts[OPEN]) + relieve(RELIEF, random, problem, state)
+        step = slowest(reached, state)
         if step < best[0] and reached.min() > 0.0:
             best[0] = step
-            best_groups[:] = groups
-            best_items[:] = items[GROUP]
-        after = _total(degree, target, groups, load)
-        if after <= excess:
-            if after < 0.999 * excess < np.inf:
-                failed[0] = 0
-            excess = after
-            spare_groups[:], spare_load[:] = groups, load
-            spare_items[:], spare_free[:] = items, free
+            for g in range(groups.shape[1]):
+                best_groups[0, g], best_groups[1, g] = groups[BATCH, g], groups[MODE, g]
+            for i in range(n_items):
+                best_items[i] = items[GROUP, i]
+        after = total_excess(problem, state)
+        if after <= search[0]:
+            if after < 0.999 * search[0] < np.inf:
+                search[1] = 0.0
+            search[0] = after
+            counts[WRITTEN] = 0
         else:
-            groups[:], load[:] = spare_groups, spare_load
-            items[:], free[:] = spare_items, spare_free
+            undo(problem, state)
         if looks >= work:
             return looks
-        if excess == 0.0:
-            slowest(groups, load, reached)
-            target[:] = TIGHTEN * reached
-            excess, failed[0] = np.inf, 0
+        if search[0] == 0.0:
+            slowest(reached, state)
+            for m in range(len(target)):
+                target[m] = TIGHTEN * reached[m]
+            count_late(state)
+            search[0], search[1] = np.inf, 0.0
             continue
-        if failed[0] >= RUINS and best[0] < np.inf:
-            _retarget(degree, target, best[0], free, groups, load)
-            excess, failed[0] = np.inf, 0
+        if search[1] >= RUINS and best[0] < np.inf:
+            _retarget(best[0], problem, state)
+            count_late(state)
+            search[0], search[1] = np.inf, 0.0
             continue
-        failed[0] += 1
-        _ruin(random, time, degree, tokens, target, free, groups, load, items)
+        search[1] += 1.0
+        _ruin(random, problem, state)
         for j in range(len(premium)):
             noisy[j] = premium[j] * (1.0 + 0.2 * (uniform(random) - 0.5))
         looks += n_items
-        if not construct(noisy, *args):
-            groups[:], load[:] = spare_groups, spare_load
-            items[:], free[:] = spare_items, spare_free
+        if construct(0, 1 << 60, scan, random, noisy, problem, state) < n_items:
+            undo(problem, state)
