@@ -147,6 +147,9 @@ def flexsp_cost(
     figures = _model(model)
     _whole("ranks", n_ranks, _MOST_RANKS)
     _whole("ranks per node", node_ranks, _MOST_RANKS)
+    if node_ranks < n_ranks and node_ranks & (node_ranks - 1):
+        right = f"a power of two, or all {n_ranks} ranks"
+        raise InstanceError(f"{node_ranks}", "ranks per node", right)
     _whole("max length", max_length, 2**40)
     if not 0 <= overlap <= 1:
         raise InstanceError(f"{overlap}", "overlap", "0 to 1")
