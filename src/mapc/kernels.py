@@ -54,6 +54,7 @@ MODULES: tuple[str, ...] = (
     "mapc.models.placement.chains.chain_kernels",
     "mapc.models.sequence.packing.state_kernels",
     "mapc.models.sequence.packing.search_kernels",
+    "mapc.models.sequence.bounds.columns_kernels",
 )
 """Every kernel module, in the order in which they are compiled."""
 

@@ -1,0 +1,283 @@
+"""The whole step by its micro-batches: prices of sequences, columns, boxes of makespans.
+
+Pay a price p_k >= 0 for every sequence of class k that is computed. A micro-batch that lasts T and
+computes y_k of each collects sum p_k y_k <= V(T), the most that groups of N ranks, each lasting T
+or less, can collect. So a plan of q micro-batches that last T_1, ..., T_q takes
+
+    sum T_m >= sum n_k p_k + sum (T_m - V(T_m)) >= sum n_k p_k + sum min over T of T - V(T),
+
+whatever the prices: Dantzig and Wolfe's decomposition (1960), where the best prices are the duals
+of the linear program that combines micro-batches, its columns. It is solved by generating columns,
+and every pricing gives a bound (Lasdon 1970).
+
+**Groups.** Degrees are powers of two, hence V(T) is that of blocks: 2**i ranks hold one group or
+two blocks of half the ranks, and N ranks are the blocks of its binary digits. A group of mode j has
+T - f_j ticks and room for c_j tokens. Sequences that take more than a third of either are whole in
+it: none, one or two, and two of a class only where there are two. All others, if they fit, are a
+fluid. For x ticks and z tokens left a fluid collects at most z F(x / z), where F is the least
+concave function that does not fall, is 0 at 0 and has F(t_k / s_k) >= p_k / s_k for all of them: a
+line a x / z + b above F has a t_k + b s_k >= p_k, so the fluid collects a x + b z or less.
+
+**Makespans** lie in cells [A, B]. What fits at B is allowed in all of the cell, and the most that a
+group collects there is at most the largest of the tangents at B of z F(x / z), concave in x, one
+for each choice of whole sequences. That is convex in T, and so is V made of it; T - V(T) is
+concave, so at least the lesser of its values at A and B. Choices that stay below the tangent
+without any whole sequence, plus what these are worth above it, at both ends, are passed over.
+
+**Boxes.** Micro-batches are numbered by falling makespan. The combination mixes micro-batches that
+last differently; so each T_m is kept to an interval, and the box of least bound is cut in two where
+the program mixes most, best first. With L the ticks of a known step, faster ones have
+m T_m + sum of the least T of those after m < L, and the first has the sequence slowest alone. All
+numbers q of micro-batches grow one tree. What is proven is the least bound of all open boxes, or L.
+
+**Rounding.** Ticks are whole numbers below 2**52, sums of products of floats are off by some 2**-50
+of the sum of the terms. Paces t_k / s_k are rounded down to 22 bits, so x - z t_k / s_k, by which
+lines are steep, is off by 2**-30 of the difference of neighbouring paces at most. All bounds are
+lowered by 2**-23 of the terms they consist of.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mapc.graph.operators import IntArray
+from mapc.kernels import load
+from mapc.models.sequence.bounds import area
+from mapc.models.sequence.bounds.columns_market import Market, market_of, priced
+from mapc.models.sequence.problem import FloatArray, SequenceProblem
+
+if TYPE_CHECKING:
+    from mapc.models.base import Search
+
+KERNELS = "mapc.models.sequence.bounds.columns_kernels"
+
+WORK = 200
+"""Boxes priced without a clock."""
+MOST_WORK = 2000
+"""Boxes priced with a clock, at most."""
+MIXED = 1e-3
+"""Mean distance of a makespan from its mean, relative to it, for which it is cut."""
+NARROW = 1e-5
+"""Relative width below which no makespan is cut."""
+MARGIN = 0.1
+"""Part of an interval that each side of a cut has at least."""
+
+Done = Callable[[], bool]
+
+
+@dataclass(frozen=True, order=True)
+class _Node:
+    """A box and what is known of it; ``split`` is the makespan to cut, -1 for none, and where."""
+
+    bound: int
+    number: int
+    q: int
+    box: IntArray | None
+    prices: FloatArray | None = None
+    split: int = -1
+    where: int = 0
+
+
+class _Tree:
+    """Boxes for some numbers of micro-batches, the least bound first."""
+
+    def __init__(
+        self,
+        problem: SequenceProblem,
+        kernels: ModuleType,
+        counts: Iterable[int],
+        known: int,
+        box: IntArray | None = None,
+    ) -> None:
+        self.kernels, self.known, self.box = kernels, known, box
+        self.alone = np.sort(area.alone_ticks(problem))
+        self.market: Market | None = None
+        self.problem = problem
+        self.priced = 0
+        self.open: list[_Node] = []
+        for q in counts:
+            floor = int(area.step_bounds(problem, q, q)[0])
+            self._push(_Node(floor, -q, q, None))
+
+    def bound(self) -> int:
+        """Return what no step undercuts, but for the known one."""
+        return min(self.known, self.open[0].bound) if self.open else self.known
+
+    def finished(self) -> bool:
+        """Whether nothing is left to cut where the bound is least."""
+        if not self.open or self.open[0].bound >= self.known:
+            return True
+        first = self.open[0]
+        return first.box is not None and first.split < 0
+
+    def grow(self) -> None:
+        """Price the box of least bound, or its two halves."""
+        node = heapq.heappop(self.open)
+        parts = [self._root(node)] if node.box is None else _halves(node)
+        for part in parts:
+            self._price(node, part)
+
+    def _root(self, node: _Node) -> IntArray:
+        box = np.empty((2, node.q), dtype=np.int64)
+        box[0], box[1] = self.alone[0], self.known - 1
+        box[0, 0] = max(int(self.alone[-1]), -(-node.bound // node.q))
+        if self.box is not None:
+            box[0], box[1] = np.maximum(box[0], self.box[0]), np.minimum(box[1], self.box[1])
+        return box
+
+    def _price(self, parent: _Node, box: IntArray) -> None:
+        tight = _tightened(box, self.known, parent.bound)
+        if tight is None:
+            return
+        if self.market is None:
+            self.market = market_of(self.problem)
+        self.priced += 1
+        found = priced(self.kernels, self.market, tight, self.known, parent.prices)
+        split, where = _cut(tight, found.mean, found.spread)
+        bound = max(parent.bound, found.ticks)
+        self._push(_Node(bound, self.priced, parent.q, tight, found.prices, split, where))
+
+    def _push(self, node: _Node) -> None:
+        if node.bound < self.known:
+            heapq.heappush(self.open, node)
+
+
+def column_bound(
+    problem: SequenceProblem,
+    q: int,
+    *,
+    known: int,
+    done: Done | None = None,
+    work: int | None = None,
+    box: IntArray | None = None,
+) -> int:
+    """Return a bound in ticks on steps of q micro-batches, at most `known`.
+
+    Parameters
+    ----------
+    problem : SequenceProblem
+    q : int
+    known : int
+        Ticks of a step; only faster ones are of interest.
+    done : callable, optional
+        Whether to end early, asked every few milliseconds.
+    work : int, optional
+        Boxes to price at most; `WORK` by default.
+    box : int64[2, q], optional
+        Least and most ticks of the micro-batches, by falling makespan and fixed ticks included: a
+        bound on the steps in it only.
+    """
+    limit = WORK if work is None else work
+    return _grown(problem, [q], known, done, limit, box)
+
+
+def step_bound(
+    problem: SequenceProblem, *, known: int, done: Done | None = None, work: int | None = None
+) -> int:
+    """Return a bound in ticks on all steps, at most `known`; see `column_bound`.
+
+    Raises
+    ------
+    InfeasibleError
+        When memory asks for more micro-batches than the problem allows.
+    """
+    return _grown(problem, _counts(problem, known), known, done, WORK if work is None else work)
+
+
+def _grown(
+    problem: SequenceProblem,
+    counts: Iterable[int],
+    known: int,
+    done: Done | None,
+    work: int,
+    box: IntArray | None = None,
+) -> int:
+    kernels = load(KERNELS, done)
+    if kernels is None:
+        floor = min((int(area.step_bounds(problem, q, q)[0]) for q in counts), default=known)
+        return min(floor, known)
+    tree = _Tree(problem, kernels, counts, known, box)
+    while tree.priced < work and not tree.finished() and not (done is not None and done()):
+        tree.grow()
+    return tree.bound()
+
+
+def _counts(problem: SequenceProblem, known: int) -> range:
+    """Numbers of micro-batches of which a step faster than the known one may be."""
+    least = area.least_micro_batches(problem)
+    return range(least, area.most_micro_batches(problem, known) + 1)
+
+
+def run(problem: SequenceProblem, search: Search) -> None:
+    """Prove a bound on the step over all numbers of micro-batches: `Method.run`.
+
+    Needs a plan to compare with. What it proves grows from box to box; it ends when the search
+    does, when no box of least bound can be cut, or after so many of them.
+    """
+    if not isinstance(problem, SequenceProblem) or search.objective is None or search.done():
+        return
+    known = round(search.objective / problem.tick)
+    kernels = load(KERNELS, search.done)
+    if kernels is None:
+        return
+    tree = _Tree(problem, kernels, _counts(problem, known), known)
+    work = WORK if search.deterministic else MOST_WORK
+    proven = 0
+    while tree.priced < work and not tree.finished() and not search.done():
+        tree.grow()
+        if tree.bound() > proven:
+            proven = tree.bound()
+            search.prove(proven * problem.tick, "columns")
+        tree.known = min(tree.known, round(search.objective / problem.tick))
+    if tree.bound() > proven:
+        search.prove(tree.bound() * problem.tick, "columns")
+
+
+def _tightened(box: IntArray, known: int, floor: int) -> IntArray | None:
+    """Return the part of a box that steps of ``floor`` ticks up to below a known one can be in.
+
+    None if there is none.
+    """
+    low, high = box[0].copy(), box[1].copy()
+    number = np.arange(1, box.shape[1] + 1)
+    for _ in range(3):
+        low = np.maximum.accumulate(low[::-1])[::-1]
+        high = np.minimum.accumulate(high)
+        after = np.cumsum(low[::-1])[::-1] - low
+        high = np.minimum(high, (known - 1 - after) // number)
+        high = np.minimum(high, known - 1 - (low.sum() - low))
+        low = np.maximum(low, floor - (high.sum() - high))
+    if (low > high).any():
+        return None
+    return np.stack([low, high])
+
+
+def _cut(box: IntArray, mean: FloatArray, spread: FloatArray) -> tuple[int, int]:
+    """Return the makespan to cut and the least ticks of its upper half; -1 if all are narrow."""
+    low, high = box
+    width = (high - low) / np.maximum(high, 1)
+    mixed = np.where(width > NARROW, spread / np.maximum(high, 1), 0.0)
+    m = int(np.argmax(mixed))
+    where = float(mean[m])
+    if mixed[m] < MIXED:
+        m = int(np.argmax(width))
+        where = (int(low[m]) + int(high[m])) / 2
+    if width[m] <= NARROW or low[m] == high[m]:
+        return -1, 0
+    least = MARGIN * float(high[m] - low[m])
+    at = int(np.clip(where, low[m] + least, high[m] - least))
+    return m, min(max(at, int(low[m]) + 1), int(high[m]))
+
+
+def _halves(node: _Node) -> list[IntArray]:
+    """Return the two halves of a box."""
+    assert node.box is not None
+    below, above = node.box.copy(), node.box.copy()
+    below[1, node.split], above[0, node.split] = node.where - 1, node.where
+    return [below, above]

@@ -1,0 +1,232 @@
+"""What the column bound prices: classes, groups, and makespans cut into cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+
+from mapc.graph.operators import IntArray
+from mapc.models.sequence.bounds import area
+from mapc.models.sequence.classes import PooledClasses, pooled_classes
+from mapc.models.sequence.problem import FloatArray, SequenceProblem
+
+CLASSES = 128
+"""Classes above which short ones are pooled."""
+RATIOS = (1.05, 1.1, 1.15, 1.2, 1.25)
+"""Longest over shortest sequence of a pool, the first that leaves few enough classes."""
+SHORT = 32.0
+"""Mean tokens of a group over those of a sequence that may be pooled, at least."""
+THIRD = 3.0
+"""A group over the least sequence that is whole in it, in time or in memory."""
+HIGHEST = 6.0
+"""Highest price of a sequence, over its part of a micro-batch by area and by memory."""
+CELLS = 40
+"""Intervals that the makespans of a box are cut into, about."""
+LANDMARKS = 48
+"""Classes whose times on their own are preferred as ends of cells: the longest."""
+GRAIN = 22
+"""Bits of ticks per token: paces differ by 2**-22 or not at all."""
+ROUNDS = 80
+"""Pricings of a box at most."""
+SAFE = 2.0**-23
+"""What a bound is lowered by, relative to the sums it is a difference of."""
+
+
+@dataclass(frozen=True, eq=False)
+class Market:
+    """A problem as the kernels want it; see `columns_kernels`.
+
+    Attributes
+    ----------
+    n_ranks : int
+    classes : float64[3, U]
+    times : float64[2, D, U]
+    modes : float64[3, D]
+        Of the modes that fit a sequence at all.
+    fitting : int64[D]
+        Classes that fit the memory of a group, from the shortest on.
+    first_whole : int
+        Classes from here on are of sequences of one length.
+    start : float64[U]
+        Prices to begin with: the rank-time of a sequence over all ranks.
+    landmarks : int64[L]
+        Makespans at which long sequences begin to fit, increasing.
+    """
+
+    n_ranks: int
+    classes: FloatArray
+    times: FloatArray
+    modes: FloatArray
+    fitting: IntArray
+    first_whole: int
+    start: FloatArray
+    landmarks: IntArray
+
+
+def market_of(problem: SequenceProblem) -> Market:
+    """Return what the kernels need of a problem; many short classes are pooled.
+
+    Both times and paces may be taken too small, which only adds plans: they are made not to fall
+    with length, whatever rounding does, and paces are rounded down to few bits.
+    """
+    pooled, first_whole = _few_classes(problem)
+    cost = problem.cost
+    usable = np.flatnonzero(pooled.fits.any(axis=1) & (cost.degree <= problem.n_ranks))
+    length = pooled.length.astype(np.float64)
+    ticks = np.minimum.accumulate(pooled.ticks[usable][:, ::-1], axis=1)[:, ::-1]
+    time = ticks.astype(np.float64)
+    mantissa, exponent = np.frexp(time / length * (1.0 - 2.0**-50))
+    pace = np.ldexp(np.floor(np.ldexp(mantissa, GRAIN)), exponent - GRAIN)
+    pace = np.minimum.accumulate(pace[:, ::-1], axis=1)[:, ::-1]
+    degree = cost.degree[usable].astype(np.float64)
+    fixed = problem.fixed_ticks[usable]
+    fits = pooled.fits[usable]
+    start = np.where(fits, degree[:, None] * time, np.inf).min(axis=0) / problem.n_ranks
+    # what takes no time may still be worth something for its memory
+    full = length / area.micro_batch_tokens(problem)
+    highest = HIGHEST * (start + full * float(fixed.max()))
+    alone = fixed[:, None] + ticks[:, -LANDMARKS:]
+    return Market(
+        n_ranks=problem.n_ranks,
+        classes=np.stack([pooled.count.astype(np.float64), length, highest]),
+        times=np.ascontiguousarray(np.stack([time, pace])),
+        modes=np.stack([degree, fixed.astype(np.float64), cost.tokens[usable].astype(np.float64)]),
+        fitting=fits.sum(axis=1),
+        first_whole=first_whole,
+        start=start,
+        landmarks=np.unique(alone[fits[:, -LANDMARKS:]]),
+    )
+
+
+def _few_classes(problem: SequenceProblem) -> tuple[PooledClasses, int]:
+    """Return classes, and from which one on they are of one length."""
+    pooled = pooled_classes(problem, -1, 1.0)
+    keep = -1
+    if len(pooled.length) > CLASSES:
+        keep = max(1, int(area.micro_batch_tokens(problem) / SHORT))
+        for ratio in RATIOS:
+            pooled = pooled_classes(problem, keep, ratio)
+            if len(pooled.length) <= CLASSES:
+                break
+    return pooled, int(np.searchsorted(pooled.length, keep, side="right"))
+
+
+@dataclass(frozen=True, eq=False)
+class Priced:
+    """What is known of a box after pricing.
+
+    Attributes
+    ----------
+    ticks : int
+        No step in the box is below.
+    prices : float64[U]
+        Those that prove it.
+    mean, spread : float64[q]
+        Of the makespans in the solution of the program.
+    """
+
+    ticks: int
+    prices: FloatArray
+    mean: FloatArray
+    spread: FloatArray
+
+
+def priced(
+    kernels: ModuleType,
+    market: Market,
+    box: IntArray,
+    target: int,
+    start: FloatArray | None = None,
+    rounds: int = ROUNDS,
+) -> Priced:
+    """Return the bound on steps with makespans in a box, as far as it counts.
+
+    Parameters
+    ----------
+    kernels : module
+        `columns_kernels`.
+    market : Market
+    box : int64[2, q]
+        Least and most ticks of every micro-batch, fixed ticks included.
+    target : int
+        Ticks above which nothing need be shown.
+    start : float64[U], optional
+        Prices to begin with.
+    rounds : int
+        Pricings at most.
+    """
+    edge, within = cells(market, box)
+    prices = (market.start if start is None else start).copy()
+    seen = np.zeros((2, box.shape[1]))
+    value = kernels.generate(
+        market.n_ranks,
+        market.classes,
+        market.times,
+        market.modes,
+        edge,
+        _limits(market, edge),
+        within,
+        rounds,
+        float(target),
+        prices,
+        seen,
+    )
+    size = float(prices @ market.classes[0]) + float(box[1].sum())
+    return Priced(int(np.floor(value - SAFE * size)), prices, seen[0], seen[1])
+
+
+def cells(market: Market, box: IntArray) -> tuple[FloatArray, IntArray]:
+    """Cut the makespans of a box into cells.
+
+    Returns
+    -------
+    edge : float64[C, 2]
+        Least and most ticks of each cell; in increasing order and without gaps.
+    within : int64[2, q]
+        First and last cell of every micro-batch.
+    """
+    ends = np.unique(np.concatenate([box[0], box[1] + 1]))
+    covered = ((ends[:-1, None] >= box[0]) & (ends[:-1, None] < box[1] + 1)).any(axis=1)
+    log = np.log(np.maximum(ends, 1).astype(np.float64))
+    length = np.where(covered, np.diff(log), 0.0)
+    number = np.ceil(CELLS * length / max(float(length.sum()), 1e-12)).astype(np.int64)
+    parts = [ends[:1]]
+    for a, b, n in zip(ends[:-1], ends[1:], np.maximum(number, 1).tolist(), strict=True):
+        inner = np.exp(np.linspace(np.log(max(a, 1)), np.log(b), n + 1)[1:-1])
+        parts.append(np.clip(_snapped(inner, market.landmarks, int(a), int(b)), a, b))
+        parts.append(np.array([b]))
+    cut = np.unique(np.concatenate(parts))
+    edge = np.stack([cut[:-1], cut[1:] - 1], axis=1).astype(np.float64)
+    within = np.stack([np.searchsorted(cut, box[0]), np.searchsorted(cut, box[1] + 1) - 1])
+    return edge, within.astype(np.int64)
+
+
+def _snapped(inner: FloatArray, landmarks: IntArray, a: int, b: int) -> IntArray:
+    """Move ends of cells to makespans at which a sequence begins to fit, where one is near."""
+    if not len(inner) or not len(landmarks):
+        return np.rint(inner).astype(np.int64)
+    around = np.concatenate([[a], inner, [b]])
+    low, high = (around[:-2] + inner) / 2, (around[2:] + inner) / 2
+    near = landmarks[np.minimum(np.searchsorted(landmarks, low), len(landmarks) - 1)]
+    good = (near >= low) & (near < high)
+    return np.where(good, near, np.rint(inner)).astype(np.int64)
+
+
+def _limits(market: Market, edge: FloatArray) -> IntArray:
+    """int64[2, C, D]: classes below which all fit, and from which on they are whole."""
+    n_modes = market.modes.shape[1]
+    limits = np.zeros((2, len(edge), n_modes), dtype=np.int64)
+    length = market.classes[1]
+    for j in range(n_modes):
+        left = edge[:, 1] - market.modes[1, j]
+        time, room = market.times[0, j], market.modes[2, j]
+        top = np.minimum(np.searchsorted(time, left, side="right"), market.fitting[j])
+        whole = np.minimum(
+            np.searchsorted(time, left / THIRD, side="right"),
+            np.searchsorted(length, room / THIRD, side="right"),
+        )
+        limits[0, :, j] = top
+        limits[1, :, j] = np.minimum(np.maximum(whole, market.first_whole), top)
+    return limits
