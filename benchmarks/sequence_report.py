@@ -65,7 +65,10 @@ class Journal:
         self.path = path
         self.records: dict[str, Record] = {}
         if path is not None and path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
+            text = path.read_text(encoding="utf-8")
+            if text and not text.endswith("\n"):
+                path.write_text(text + "\n", encoding="utf-8")
+            for line in text.splitlines():
                 try:
                     record = Record(**json.loads(line))
                 except ValueError:  # the run was ended while it wrote

@@ -293,6 +293,8 @@ def run(problem: SequenceProblem, search: Search) -> None:
     if not isinstance(problem, SequenceProblem):
         return
 
+    last, kept = 0, 0.0
+
     def solve(
         program: Program,
         lift: FlexspLift,
@@ -301,13 +303,17 @@ def run(problem: SequenceProblem, search: Search) -> None:
         programs: int,
         counts: int,
     ) -> FloatArray | None:
+        nonlocal last, kept
+        if programs >= last:  # another number of micro-batches; leave the later ones their part
+            kept = search.remaining() * (1.0 - 1.0 / counts)
+        last = programs
         if search.done():
             return None
         if starts:
             program.hint(np.arange(program.n_columns), starts[0])
         if search.deterministic:
             return search.solve(program, work=WORK).values
-        share = search.remaining() / max(1, counts) / programs
+        share = max(0.0, search.remaining() - kept) / programs
         return search.solve(program, time=min(SECONDS, share)).values
 
     for count, plan in plans(problem, solve, done=search.done):
