@@ -47,6 +47,8 @@ SECONDS = 0.006
 """Of a slice, by the clock."""
 SCANNED, SCANNED_AGAIN = 2048, 256
 """Groups that a sequence is tried in when all are packed, and when a corner is."""
+TIGHTEN = 0.003
+"""What targets lose at first after success."""
 NEW = 12
 """Starts of a round, each packed and relieved once."""
 KEPT = 3
@@ -384,7 +386,7 @@ class _Sizes:
             np.array([np.inf]),
             np.full((2, n_groups), -1, dtype=np.int64),
             np.zeros(n_items, dtype=np.int64),
-            np.array([np.inf, 0.0]),
+            np.array([np.inf, 0.0, TIGHTEN]),
         )
 
 

@@ -51,8 +51,10 @@ RELIEF = 1_000_000
 """Looks at most between two evaluations."""
 RUINS = 24
 """Rebuilt corners without success before targets change."""
-TIGHTEN = 0.997
-"""New target over the time just reached."""
+TIGHTEST, LOOSEST = 0.001, 0.03
+"""What targets lose after success: at least, at most."""
+NEAR = 0.992
+"""Targets below this part of the step reached move up without corners torn down."""
 
 
 @kernel(f"int64(int64, int64, int64, uint64[::1], float64[::1], {PROBLEM}, {STATE})")
@@ -262,7 +264,7 @@ def _ruin(random: Random, problem: Problem, state: State) -> None:
 
 @kernel(f"void(float64, {PROBLEM}, {STATE})")
 def _retarget(step: float, problem: Problem, state: State) -> None:
-    """Move target time to the micro-batches under pressure, the sum just below ``step``.
+    """Move target time to the micro-batches under pressure, the sum being ``step``.
 
     A micro-batch gains its rank-time above the target and loses that left below it, per rank.
     """
@@ -281,7 +283,8 @@ def _retarget(step: float, problem: Problem, state: State) -> None:
         target[m] = max(0.5 * target[m], target[m] + shift[m] * len(target) / n_ranks)
     total = target.sum()
     for m in range(len(target)):
-        target[m] *= 0.998 * step / total
+        target[m] *= step / total
+    count_late(state)
 
 
 @kernel(
@@ -306,7 +309,8 @@ def improve(
     are torn down and packed anew, kept when the squared excess does not grow, and after `RUINS`
     of them targets shift between micro-batches. ``best``, float64[1], ``best_groups``, int64[2, G],
     and ``best_items``, int64[K], take the least step of all with no micro-batch empty; ``search``,
-    float64[2], keeps excess and corners that failed from one call to the next. No work at all is
+    float64[3], keeps excess, corners that failed and what targets lose next from one call to the
+    next. No work at all is
     one round.
     """
     target, _, groups, _, items, _, counts = state
@@ -315,7 +319,8 @@ def improve(
     noisy = premium.copy()
     looks = 0
     while True:
-        looks += 1 + int(counts[OPEN]) + relieve(RELIEF, random, problem, state)
+        looked = relieve(RELIEF, random, problem, state)
+        looks += looked + int(counts[OPEN])
         step = slowest(reached, state)
         if step < best[0] and reached.min() > 0.0:
             best[0] = step
@@ -334,15 +339,19 @@ def improve(
         if looks >= work:
             return looks
         if search[0] == 0.0:
+            if search[1] == 0.0:
+                search[2] = min(2.0 * search[2], LOOSEST)
             slowest(reached, state)
             for m in range(len(target)):
-                target[m] = TIGHTEN * reached[m]
+                target[m] = (1.0 - search[2]) * reached[m]
             count_late(state)
             search[0], search[1] = np.inf, 0.0
             continue
-        if search[1] >= RUINS and best[0] < np.inf:
-            _retarget(best[0], problem, state)
-            count_late(state)
+        if looked > RELIEF:
+            continue
+        if best[0] < np.inf and (search[1] >= RUINS or target.sum() < NEAR * best[0]):
+            search[2] = max(0.5 * search[2], TIGHTEST)
+            _retarget((1.0 - search[2]) * best[0], problem, state)
             search[0], search[1] = np.inf, 0.0
             continue
         search[1] += 1.0

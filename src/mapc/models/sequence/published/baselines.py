@@ -98,19 +98,21 @@ def _balanced(
 
 
 def _soonest(tokens: list[int], ticks: list[int], n_groups: int, room: int) -> list[int] | None:
-    """Give each to the group done soonest that has room."""
+    """Give each, largest first, to the group done soonest that has room."""
     heap = [(0, g, 0) for g in range(n_groups)]
+    full: list[tuple[int, int, int]] = []  # most room first: they come back for smaller ones
     group = []
     for size, time in zip(tokens, ticks, strict=True):
-        full = []
+        while full and full[0][0] + size <= room:
+            held, load, g = heapq.heappop(full)
+            heapq.heappush(heap, (load, g, held))
         while heap and heap[0][2] + size > room:
-            full.append(heapq.heappop(heap))
+            load, g, held = heapq.heappop(heap)
+            heapq.heappush(full, (held, load, g))
         if not heap:
             return None
         load, g, held = heap[0]
         heapq.heapreplace(heap, (load + time, g, held + size))
-        for one in full:
-            heapq.heappush(heap, one)
         group.append(g)
     return group
 
@@ -142,9 +144,25 @@ def static(problem: SequenceProblem) -> SequencePlan | None:
 
 def _fastest(problem: SequenceProblem, modes: Iterable[int]) -> SequencePlan | None:
     """Return the fastest plan of one of the modes, the first of equals, if any."""
-    plans = [homogeneous(problem, mode) for mode in modes]
-    found = [plan for plan in plans if plan is not None]
-    return min(found, key=lambda plan: step_ticks(problem, plan), default=None)
+    best: tuple[int, int, SequencePlan] | None = None
+    for bound, mode in sorted((_least_alike(problem, mode), mode) for mode in modes):
+        if best is not None and (bound, mode) > best[:2]:
+            continue
+        plan = homogeneous(problem, mode)
+        if plan is not None:
+            ticks = step_ticks(problem, plan)
+            if best is None or (ticks, mode) < best[:2]:
+                best = ticks, mode, plan
+    return None if best is None else best[2]
+
+
+def _least_alike(problem: SequenceProblem, mode: int) -> int:
+    """Return ticks that no plan of one mode undercuts; its mean, as `homogeneous` uses it."""
+    n_groups = int(problem.n_ranks // problem.cost.degree[mode])
+    if n_groups == 0 or not problem.fits[mode].all():
+        return 0  # there is none
+    even = int(problem.ticks[mode].sum()) // n_groups
+    return even + _fewest_alike(problem, mode, n_groups) * int(problem.fixed_ticks[mode])
 
 
 # -- Megatron ------------------------------------------------------------------------------------
@@ -165,40 +183,65 @@ def megatron_greedy(problem: SequenceProblem) -> SequencePlan | None:
         None where it needs more or fewer micro-batches than allowed.
     """
     cost, padded = problem.cost, problem.padded
-    mode = problem.fits.argmax(axis=0)  # modes stand by increasing degree
-    degree = cost.degree[mode]
-    work = padded.astype(np.float64) ** 2 / degree
-    waiting = np.lexsort((-work, -degree)).tolist()
+    least = problem.fits.argmax(axis=0)  # modes stand by increasing degree
+    each = padded.astype(np.float64) ** 2 / cost.degree[least]
+    waiting = np.lexsort((-each, -cost.degree[least])).tolist()
+    mode, degree, work = least.tolist(), cost.degree[least].tolist(), each.tolist()
+    tokens, room = padded.tolist(), cost.tokens.tolist()
     group = np.empty(len(padded), dtype=np.int64)
     batches: list[int] = []
     modes: list[int] = []
     batch = 0
     while waiting:
-        open_groups: dict[int, list[list[float]]] = {}
+        open_groups = [_Alike() for _ in range(problem.n_modes)]
         free, heaviest, later = problem.n_ranks, 0.0, []
         for k in waiting:
-            alike = open_groups.setdefault(int(mode[k]), [])
+            alike, size, weight = open_groups[mode[k]], tokens[k], work[k]
             if degree[k] <= free:
-                free -= int(degree[k])
-                alike.append([0.0, float(len(modes)), 0.0])
+                free -= degree[k]
+                number, before = len(modes), 0.0
+                alike.put(before + weight, number, room[mode[k]] - size)
                 batches.append(batch)
-                modes.append(int(mode[k]))
-                chosen = alike[-1]
+                modes.append(mode[k])
             else:
-                room = float(cost.tokens[mode[k]] - padded[k])
-                can = [g for g in alike if g[2] <= room and g[0] + work[k] <= heaviest]
-                if not can:
+                lightest = alike.lightest(size)
+                if lightest is None or lightest[0] + weight > heaviest:
                     later.append(k)
                     continue
-                chosen = min(can)
-            chosen[0] += float(work[k])
-            chosen[2] += float(padded[k])
-            heaviest = max(heaviest, chosen[0])
-            group[k] = int(chosen[1])
+                before, number, left = lightest
+                alike.replace(before + weight, number, left - size)
+            heaviest = max(heaviest, before + weight)
+            group[k] = number
         waiting, batch = later, batch + 1
     if not problem.least <= batch <= most_micro_batches(problem):
         return None
     return assemble(problem, np.array(batches), np.array(modes), group)
+
+
+class _Alike:
+    """Groups of one mode in one micro-batch, asked for sequences by descending size."""
+
+    def __init__(self) -> None:
+        self.heap: list[tuple[float, int, int]] = []
+        self.full: list[tuple[int, float, int]] = []  # most room first
+
+    def put(self, work: float, number: int, left: int) -> None:
+        heapq.heappush(self.heap, (work, number, left))
+
+    def lightest(self, size: int) -> tuple[float, int, int] | None:
+        """Return work, number and room left of the group with least work that has room."""
+        heap, full = self.heap, self.full
+        while full and -full[0][0] >= size:
+            left, work, number = heapq.heappop(full)
+            heapq.heappush(heap, (work, number, -left))
+        while heap and heap[0][2] < size:
+            work, number, left = heapq.heappop(heap)
+            heapq.heappush(full, (-left, work, number))
+        return heap[0] if heap else None
+
+    def replace(self, work: float, number: int, left: int) -> None:
+        """Change the group that was `lightest`."""
+        heapq.heapreplace(self.heap, (work, number, left))
 
 
 # -- methods -------------------------------------------------------------------------------------
