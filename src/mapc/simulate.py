@@ -33,12 +33,15 @@ class Limits:
     flexsp_seconds : float or None
         Of ``flexsp``.
     seed : int
+    work : int
+        What ``packing`` counts without a deadline.
     """
 
     deadline: float | None = 0.3
     seconds: float | None = 5.0
     flexsp_seconds: float | None = 60.0
     seed: int = 0
+    work: int = WORK
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ def _planner(problem: SequenceProblem, limits: Limits) -> Planner:
         problem.cost,
         padding=problem.padding,
         deadline=0.3 if limits.deadline is None else limits.deadline,
-        work=WORK if limits.deadline is None else None,
+        work=limits.work if limits.deadline is None else None,
         seed=limits.seed,
         least=problem.least,
         most=problem.most,
