@@ -10,7 +10,7 @@ beside the repository. On each case run
 
 * ``homogeneous``: one degree for everything, the best of all; ``static``: the largest degree;
 * ``megatron``: Megatron's greedy for dynamic context parallelism, restated;
-* ``deadline``: mapc's planner within ``--deadline`` seconds;
+* ``deadline``: ``mapc.Planner`` within ``--deadline`` seconds, without a plan to start from;
 * ``proof``: ``mapc.solve`` with ``--seconds``, one worker;
 * ``scip``, ``highs``: FlexSP's MILP with its warm starts, on so many of the first batches of every
   model and limit; see ``sequence_peers.py``. Every program has ``--flexsp-seconds``.
@@ -30,6 +30,7 @@ With ``--json`` records are appended to a file, and what stands there is not run
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import statistics
 import time
@@ -50,7 +51,6 @@ from sequence_report import (
     Case,
     Journal,
     Record,
-    best_ms,
     excess,
     gap,
     markdown,
@@ -80,6 +80,8 @@ class Found:
 
 
 Run = Callable[[SequenceProblem], Found]
+Name = tuple[Any, ...]
+Cases = dict[Name, Case]
 
 
 def cpu_seconds() -> float:
@@ -101,12 +103,21 @@ def cpu_seconds() -> float:
 # -- methods ---------------------------------------------------------------------------------------
 
 
-def by_deadline(seconds: float) -> Run:
-    """The planner for training loops."""
+def planner(problem: SequenceProblem, seconds: float) -> mapc.Planner:
+    """Return a planner that knows nothing of batches before."""
+    return mapc.Planner(
+        mapc.Cluster(problem.n_ranks, problem.node_ranks),
+        problem.cost,
+        padding=problem.padding,
+        deadline=seconds,
+        warm_start=False,
+    )
 
+
+def by_deadline(seconds: float) -> Run:
     def run(problem: SequenceProblem) -> Found:
-        result = mapc.solve(problem, time_limit=seconds, workers=1)
-        return Found(result.plan, more={"method": result.method})
+        step = planner(problem, seconds).plan(problem.lengths)
+        return Found(step.plan, more={"method": step.source})
 
     return run
 
@@ -199,8 +210,9 @@ def advance(arguments: argparse.Namespace, journal: Journal) -> bool:
             if time.monotonic() > end:
                 return False
             if not warm:
-                first = {**case, "batch": 0 if case["batch"] else 1}
-                mapc.solve(problem_of(arguments, first), time_limit=WARM)
+                first = problem_of(arguments, {**case, "batch": 0 if case["batch"] else 1})
+                planner(first, arguments.deadline).wait()
+                mapc.solve(first, time_limit=WARM)
                 warm = True
             if problem is None:
                 problem = problem_of(arguments, case)
@@ -222,8 +234,8 @@ def seconds_of(record: Record) -> str:
     return f"{record.seconds:.2f}"
 
 
-def table(found: dict[tuple[Any, ...], Case]) -> str:
-    """Return the table of cases."""
+def table(found: Cases, best: dict[Name, float]) -> str:
+    """Return the table of cases; best is the fastest step known of each."""
     columns = [m for m in (*BASELINES, *OURS) if any(m in case for case in found.values())]
     head = ["model", "limit", "batch"]
     for method in columns:
@@ -239,29 +251,35 @@ def table(found: dict[tuple[Any, ...], Case]) -> str:
                 row.append("" if record is None else seconds_of(record))
         proof, quick = case.get("proof"), case.get("deadline")
         row += ["", ""] if proof is None else [ms_text(proof.bound), percent(gap(proof))]
-        row.append("" if quick is None else percent(excess(quick, best_ms(case))))
+        row.append("" if quick is None else percent(excess(quick, best[name])))
         rows.append(row)
     return markdown([*head, "bound ms", "gap", "excess"], rows)
 
 
-def summary(sets: dict[str, list[Case]]) -> str:
+def summary(found: Cases, best: dict[Name, float]) -> str:
     """Return one row for each model and limit, and one for all."""
+    sets: dict[str, Cases] = {}
+    for name, case in found.items():
+        for one in (f"{name[0]} {name[1]}", "all"):
+            sets.setdefault(one, {})[name] = case
+    sets["all"] = sets.pop("all")
     head = [
         *("set", "cases", "homogeneous", "static", "megatron", "deadline ms", "proof ms"),
         *("excess mean", "p99", "max", "deadline s mean", "p99", "max"),
         *("gap mean", "p99", "max", "proof s mean", "p99", "max"),
     ]
     rows = []
-    for name, all_cases in sets.items():
-        complete = [c for c in all_cases if all(m in c for m in (*BASELINES[:3], *OURS))]
+    for one, cases_of in sets.items():
+        kept = {n: c for n, c in cases_of.items() if all(m in c for m in (*BASELINES[:3], *OURS))}
+        complete = list(kept.values())
         if not complete:
             continue
-        row = [name, str(len(complete))]
+        row = [one, str(len(complete))]
         for method in (*BASELINES[:3], *OURS):
             steps = [c[method].ms for c in complete]
             row.append(ms_text(statistics.fmean(steps)) if None not in steps else "some without")
-        late = [excess(c["deadline"], best_ms(c)) for c in complete]
-        row += spread([x for x in late if x is not None], percent)
+        late = [x for n, c in kept.items() if (x := excess(c["deadline"], best[n])) is not None]
+        row += spread(late, percent)
         row += spread([c["deadline"].seconds for c in complete], "{:.2f}".format)
         row += spread([g for c in complete if (g := gap(c["proof"])) is not None], percent)
         row += spread([c["proof"].seconds for c in complete], "{:.2f}".format)
@@ -293,20 +311,21 @@ def against(found: list[Case]) -> str:
 
 def report(arguments: argparse.Namespace, journal: Journal) -> None:
     known = methods(arguments)
-    found: dict[tuple[Any, ...], Case] = {}
-    for _, case in sorted(cases(arguments), key=lambda pair: [*map(str, pair[1].values())][:2]):
+    found: Cases = {}
+    best: dict[Name, float] = {}
+    sets = itertools.product(arguments.models, arguments.max_lengths)
+    places = {name: at for at, name in enumerate(sets)}
+    chosen = [case for _, case in cases(arguments)]
+    for case in sorted(chosen, key=lambda c: places[c["model"], c["max_length"]]):
         records = {m: journal.get(case, m, settings) for m, (settings, _, _) in known.items()}
         kept = {m: record for m, record in records.items() if record is not None}
+        name = tuple(case.values())
         if any(record.ms is not None for record in kept.values()):
-            found[tuple(case.values())] = kept
+            found[name], best[name] = kept, journal.best_ms(case)
     if not found:
         print("no records")
         return
-    sets: dict[str, list[Case]] = {}
-    for name, case in found.items():
-        sets.setdefault(f"{name[0]} {name[1]}", []).append(case)
-    sets["all"] = list(found.values())
-    print("\n" + table(found), summary(sets), against(sets["all"]), sep="\n\n")
+    print("\n" + table(found, best), summary(found, best), against([*found.values()]), sep="\n\n")
     for solver, label in peers.LABELS.items():
         if any(solver in case for case in found.values()):
             print(f"\n{solver}: {label.format(seconds=arguments.flexsp_seconds)}")

@@ -6,6 +6,7 @@ A gap is a step over its bound, less 1, and an excess a step over the best one k
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -79,6 +80,11 @@ class Journal:
         """Return the record that is there."""
         return self.records.get(key(case, method, settings))
 
+    def best_ms(self, case: dict[str, Any]) -> float:
+        """Return the fastest step of any method with any settings; infinite without one."""
+        steps = [r.ms for r in self.records.values() if r.case == case and r.ms is not None]
+        return min(steps, default=math.inf)
+
     def add(self, record: Record) -> None:
         """Keep a record."""
         self.records[record.key] = record
@@ -91,16 +97,6 @@ class Journal:
 
 Case = dict[str, Record]
 """The records of one case by method."""
-
-
-def best_ms(case: Case) -> float:
-    """Return the fastest step of any method."""
-    return min(record.ms for record in case.values() if record.ms is not None)
-
-
-def best_bound(case: Case) -> float | None:
-    """Return the largest bound of any method."""
-    return max((r.bound for r in case.values() if r.bound is not None), default=None)
 
 
 def gap(record: Record) -> float | None:
