@@ -62,6 +62,7 @@ METHODS = (
     _method(
         "aggregate", BOUND, "bounds.aggregate:run", "groups summed up by mode, one micro-batch"
     ),
+    _method("columns", BOUND, "bounds.columns:run", "the whole step by prices and columns"),
     _method("step", EXACT, "bounds.step:run", "the whole step over boxes of makespans"),
     _method(
         "flexsp",
