@@ -1,37 +1,23 @@
-"""The step program: below every plan of its number of micro-batches and its boxes."""
+"""The bound on the whole step, and the method that proves it and looks for plans."""
 
-import numpy as np
+from unittest import mock
+
 import pytest
 from hypothesis import given, settings
 
-from mapc.errors import UsageError
 from mapc.models.sequence.bounds import aggregate, area, step
 from mapc.models.sequence.plan import SequencePlan
 from mapc.models.sequence.problem import ULYSSES, SequenceProblem
+from mapc.models.sequence.published.baselines import best_homogeneous
+from mapc.models.sequence.verify import verify
 from mapc.program import Program
 from mapc.solvers import registry
-from mapc.solvers.base import Solution, Status
+from mapc.solvers.base import Solution
 from oracles.sequence_cases import brute_force, problem_of, small_sequence_problems
 
 
 def highs(program: Program) -> Solution:
     return registry.solve(program, "highs")
-
-
-@settings(max_examples=40, deadline=None)
-@given(problem=small_sequence_problems(max_sequences=5))
-def test_the_best_plan_is_a_point_of_the_program(problem: SequenceProblem) -> None:
-    best = brute_force(problem)
-    if best is None:
-        return
-    q = int(best.plan.micro_batch.max()) + 1
-    makespan = _makespans(problem, best.plan) - area.least_fixed(problem)
-    narrow = np.stack([makespan * 0.95, makespan * 1.05 + 1.0])
-    for box in (None, narrow):
-        program, lift = step.lower(problem, q, box=box, known=best.ticks + 1)
-        solution = highs(program)
-        assert solution.status is Status.OPTIMAL
-        assert lift.bound(solution.bound) <= best.ticks
 
 
 @settings(max_examples=15, deadline=None)
@@ -61,13 +47,6 @@ def test_boxes_prove_more_than_the_area() -> None:
     assert some * problem.tick > 15.0
 
 
-def test_a_box_without_steps_below_the_known_one_is_closed() -> None:
-    problem = problem_of([8, 8, 3])
-    low, high = step.boxes(problem, 3, known=1)
-    assert (low > high).any()
-    assert step.bound(problem, 3, solve=highs, known=1) == 1
-
-
 def test_no_program_is_solved_after_a_stop() -> None:
     problem = problem_of([8, 8, 3])
     known = 1 << 50
@@ -79,44 +58,19 @@ def test_no_program_is_solved_after_a_stop() -> None:
     assert bound == int(area.step_bounds(problem, 2, 2)[0])
 
 
-def test_a_relaxation_has_no_plan() -> None:
-    program, lift = step.lower(problem_of([3, 5]))
-    with pytest.raises(UsageError, match="relaxation"):
-        lift(highs(program))
-
-
-def test_makespans_of_nothing_are_no_trouble_to_solvers() -> None:
-    modes = [(1, ULYSSES, 0.0, 0.0, 0.0, 1), (2, ULYSSES, 0.0, 0.0, 1.0, 2)]
-    program, lift = step.lower(problem_of([1], modes, n_ranks=2), known=1)
-    solution = highs(program)
-    assert solution.status is Status.OPTIMAL
-    assert lift.bound(solution.bound) == 0
-
-
-def test_memory_is_lifted_by_time_in_a_narrow_box() -> None:
-    problem = problem_of([8, 8, 1, 1, 1])
-    wide = step.boxes(problem, 2)
-    narrow = wide.copy()
-    narrow[1, 0] = 17.6 / problem.tick
-    found = []
-    for box in (wide, narrow):
-        program, _ = step.lower(problem, 2, box=box)
-        row = next(block.start for block in program.row_blocks if block.name == "memory") + 1
-        matrix = program.matrix
-        found.append(matrix.coefficients[matrix.indptr[row] : matrix.indptr[row + 1]].max())
-    # degree 2: 14 ms for 8 tokens, 0.875 for 1; the group has time for 17.6 / 0.875 of the latter
-    pace = 14 / 0.875 - 8 - (17.6 / 0.875 - 16)
-    assert found == pytest.approx([8 / 16, (8 + pace) / 16])
+def test_a_box_without_steps_below_the_known_one_is_closed() -> None:
+    assert step.bound(problem_of([8, 8, 3]), 3, solve=highs, known=1) == 1
 
 
 class Search:
-    """Knows one objective and collects bounds; no clock."""
+    """Knows one objective, collects bounds and better plans; no clock."""
 
     seed, deterministic = 0, True
 
     def __init__(self, objective: float | None) -> None:
         self.objective = objective
         self.proven: list[float] = []
+        self.plans: list[SequencePlan] = []
 
     def done(self) -> bool:
         return False
@@ -127,10 +81,17 @@ class Search:
     def prove(self, bound: float, source: str) -> None:
         self.proven.append(bound)
 
+    def propose(self, plan: SequencePlan, source: str) -> bool:
+        self.plans.append(plan)
+        return True
+
     def solve(self, program: Program, **limits: object) -> Solution:
         return highs(program)
 
 
+@mock.patch.object(step, "LOOKS", 5_000)
+@mock.patch.object(step, "EACH", 2)
+@mock.patch.object(step, "STEPS", 4)
 @settings(max_examples=12, deadline=None)
 @given(problem=small_sequence_problems(max_sequences=4))
 def test_methods_prove_nothing_above_the_best_step(problem: SequenceProblem) -> None:
@@ -148,11 +109,45 @@ def test_methods_prove_nothing_above_the_best_step(problem: SequenceProblem) -> 
     assert search.proven == []
 
 
-def _makespans(problem: SequenceProblem, plan: SequencePlan) -> np.ndarray:
-    """float64[q]: ticks of every micro-batch, falling."""
-    mode = plan.mode[plan.group]
-    load = problem.fixed_ticks[plan.mode].copy()
-    np.add.at(load, plan.group, problem.ticks[mode, np.arange(problem.n_sequences)])
-    longest = np.zeros(int(plan.micro_batch.max()) + 1, dtype=np.int64)
-    np.maximum.at(longest, plan.micro_batch, load)
-    return np.sort(longest)[::-1].astype(np.float64)
+@mock.patch.object(step, "LOOKS", 200_000)
+@mock.patch.object(step, "EACH", 3)
+def test_plans_are_looked_for_where_the_bound_is_least() -> None:
+    modes = [
+        (1, ULYSSES, 0.25, 1.0, 4.0, 16),
+        (2, ULYSSES, 0.125, 0.75, 4.0, 32),
+        (4, ULYSSES, 0.0625, 0.5, 4.0, 64),
+    ]
+    problem = problem_of([30, 24, 17, 11, 9, 9, 8, 6, 5, 5, 4, 3, 3, 2, 2, 1], modes, n_ranks=4)
+    start = best_homogeneous(problem)
+    assert start is not None
+    known = verify(problem, start).objective
+    assert known is not None
+    search = Search(known)
+    step.run(problem, search)
+    assert search.plans
+    for plan in search.plans:
+        verdict = verify(problem, plan)
+        assert verdict.violations == ()
+        assert verdict.objective is not None
+        assert max(search.proven) <= verdict.objective < known
+
+
+@mock.patch.object(step, "LOOKS", 50_000)
+@mock.patch.object(step, "STEPS", 15)
+def test_equal_runs_without_a_clock_are_equal() -> None:
+    problem = problem_of(
+        [31, 22, 16, 12, 9, 9, 8, 6, 5, 4, 4, 3],
+        n_ranks=8,
+        modes=[
+            (1, ULYSSES, 0.25, 1.0, 4.0, 8),
+            (2, ULYSSES, 0.125, 0.75, 4.0, 16),
+            (4, ULYSSES, 0.0625, 0.5, 4.0, 32),
+        ],
+    )
+    runs = []
+    for _ in range(2):
+        search = Search(120.0)
+        step.run(problem, search)
+        runs.append((search.proven, [plan.group.tolist() for plan in search.plans]))
+    assert runs[0] == runs[1]
+    assert runs[0][0][-1] > area.step_bound(problem) * problem.tick
