@@ -123,27 +123,30 @@ def test_a_deadline_ends_the_search(monkeypatch) -> None:
     assert 0.18 <= step.seconds <= 0.24
 
 
-def test_a_call_starts_where_the_last_one_ended(monkeypatch) -> None:
-    given_hints = []
+def test_a_call_starts_where_the_last_one_ended_if_batches_are_alike(monkeypatch) -> None:
+    hints = []
     real = planner.found
 
     def found(problem, **options):
-        given_hints.append(options["hint"])
+        hints.append(options["hint"])
         return real(problem, **options)
 
     monkeypatch.setattr(planner, "found", found)
     seconds = iter(np.arange(0, 1000, 0.01).tolist())
     monkeypatch.setattr(planner, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    alike = batch(seed=1) * 101 // 100
+    longer = np.append(alike[:-1], alike.max() * 2)
+    more = np.concatenate([alike, alike[:10]])
+    lengths = [batch(seed=1), alike, longer, alike, more]
     for made, wanted in (
-        (small(work=None), 2),
-        (small(work=None, warm_start=False), 0),
-        (small(), 0),
+        (small(work=None), [False, True, False, False, False]),
+        (small(work=None, warm_start=False), [False] * 5),
+        (small(), [False] * 5),
     ):
-        given_hints.clear()
-        for seed in range(3):
-            made.plan(batch(seed=seed))
-        assert given_hints[0] is None
-        assert sum(hint is not None for hint in given_hints) == wanted
+        hints.clear()
+        for one in lengths:
+            made.plan(one)
+        assert [hint is not None for hint in hints] == wanted
 
 
 # -- what comes back -------------------------------------------------------------------------------
