@@ -228,7 +228,7 @@ def run(problem: SequenceProblem, search: Search) -> None:
         return
     tree = _Tree(problem, kernels, _counts(problem, known), known)
     work = WORK if search.deterministic else MOST_WORK
-    proven = 0
+    proven = -1
     while tree.priced < work and not tree.finished() and not search.done():
         tree.grow()
         if tree.bound() > proven:

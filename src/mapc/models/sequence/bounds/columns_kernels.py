@@ -244,13 +244,13 @@ def evaluate(
     for k in range(len(price)):
         worth[k] = price[k] / classes[TOKENS, k]
         value += classes[COUNT, k] * price[k]
+    best, found = np.zeros(2), np.zeros((2, 2), dtype=np.int64)
     for i in range(len(edge)):
         if not inside[i]:
             continue
         for j in range(modes.shape[1]):
-            best = amount[i, :, j].copy()
-            found = np.full((2, 2), -1, dtype=np.int64)
             best[0] = best[1] = 0.0
+            found[0, 0] = found[0, 1] = found[1, 0] = found[1, 1] = -1
             if limits[TOP, i, j] and modes[DEGREE, j] <= n_ranks:
                 group(
                     limits[TOP, i, j],
