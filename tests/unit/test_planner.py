@@ -285,7 +285,11 @@ def test_no_plan_in_time_is_said(monkeypatch) -> None:
 
 def test_it_can_be_sent_to_another_process() -> None:
     made = small()
-    assert pickle.loads(pickle.dumps(made)).plan(batch(20)).plan == made.plan(batch(20)).plan
+    step = made.plan(batch(20))
+    assert pickle.loads(pickle.dumps(made)).plan(batch(20)).plan == step.plan
+    sent = pickle.loads(pickle.dumps(step))
+    assert sent.plan == step.plan
+    assert sent.export() == step.export()
 
 
 def test_it_is_found_in_the_package() -> None:
