@@ -22,7 +22,8 @@ line a x / z + b above F has a t_k + b s_k >= p_k, so the fluid collects a x + b
 group collects there is at most the largest of the tangents at B of z F(x / z), concave in x, one
 for each choice of whole sequences. That is convex in T, and so is V made of it; T - V(T) is
 concave, so at least the lesser of its values at A and B. Choices that stay below the tangent
-without any whole sequence, plus what these are worth above it, at both ends, are passed over.
+without any whole sequence, plus what these are worth above it, at both ends, are passed over. After
+each pricing the cell where T - V(T) is least is halved.
 
 **Boxes.** Micro-batches are numbered by falling makespan. The combination mixes micro-batches that
 last differently; so each T_m is kept to an interval, and the box of least bound is cut in two where

@@ -5,10 +5,12 @@ Arrays all kernels share; classes stand by increasing tokens, times are ticks in
 * ``classes`` float64[3, U]: sequences of a class, padded tokens of one, and its highest price.
 * ``times`` float64[2, D, U]: ticks of one, and ticks per token, neither falling along U.
 * ``modes`` float64[3, D]: ranks, fixed ticks and tokens of a group.
-* ``edge`` float64[C, 2]: the least and the most makespan of each cell.
+* ``edge`` float64[C, 2]: the least and the most makespan of each cell; no cell is partly in a box.
 * ``limits`` int64[2, C, D]: classes below the first fit a group of the cell, those from the second
   on are whole in it, those below the second are a fluid.
-* ``box`` int64[2, q]: the first and the last cell of every micro-batch.
+* ``bounds`` int64[2, D]: classes below the first fit the memory of a group, those from the second
+  on are whole in it by memory.
+* ``box`` float64[2, q]: the least and the most makespan of every micro-batch.
 * ``price`` and ``worth`` float64[U]: ticks paid for a sequence, and per token of it.
 * ``hull`` int64[U + 1]: corners of a concave curve.
 * ``amount`` float64[C, 2, D]: what a group collects at either end of a cell; ``chosen``
@@ -28,7 +30,6 @@ from mapc.kernels import kernel
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 COUNT, TOKENS, HIGHEST = 0, 1, 2
 TIME, PACE = 0, 1
@@ -42,6 +43,8 @@ PIVOTS = 20
 """Columns that enter between two pricings at most."""
 KEPT = 0.3
 """Part of the best prices in those of the next round (Wentges 1997)."""
+FINE = 5e-4
+"""Relative width below which cells are not halved."""
 CLOSE = 1e-4
 """Part of the target by which program and bound may differ in the end."""
 
@@ -216,19 +219,76 @@ def most(n_ranks: int, amount: Floats, modes: Floats) -> float:
 
 
 @kernel(
-    "float64(int64, float64[:,::1], float64[:,:,::1], float64[:,::1], float64[:,::1],"
-    " int64[:,:,::1], int64[:,::1], boolean[::1], float64[::1], float64[::1], int64[::1],"
+    "void(int64, float64[::1], float64[:,:,::1], float64[:,::1], int64[:,::1], int64,"
+    " int64[:,:,::1])"
+)
+def limit(
+    i: int, edge: Floats, times: Floats, modes: Floats, bounds: Ints, first: int, limits: Ints
+) -> None:
+    """Set the limits of cell i with ends ``edge``; classes before ``first`` are never whole."""
+    for j in range(modes.shape[1]):
+        left = edge[1] - modes[FIXED, j]
+        top = np.searchsorted(times[TIME, j], left, side="right")
+        third = np.searchsorted(times[TIME, j], left / 3.0, side="right")
+        limits[TOP, i, j] = min(top, bounds[TOP, j])
+        limits[BIG, i, j] = min(max(first, min(third, bounds[BIG, j])), limits[TOP, i, j])
+
+
+@kernel("boolean(float64[::1], int64, float64[:,::1])")
+def within(edge: Floats, m: int, box: Floats) -> bool:
+    """Return whether micro-batch m may last as long as a cell."""
+    return bool(edge[0] >= box[0, m] and edge[1] <= box[1, m])
+
+
+@kernel(
+    "int64(int64, float64[:,::1], float64[:,:,::1], float64[:,::1], int64[:,::1], int64,"
+    " int64[:,:,::1], float64[:,::1], float64[::1])"
+)
+def refine(
+    n_cells: int,
+    edge: Floats,
+    times: Floats,
+    modes: Floats,
+    bounds: Ints,
+    first: int,
+    limits: Ints,
+    box: Floats,
+    excess: Floats,
+) -> int:
+    """Halve the cell of least excess of every micro-batch, and return how many there are then."""
+    for m in range(box.shape[1]):
+        cell = -1
+        for i in range(n_cells):
+            if within(edge[i], m, box) and (cell < 0 or excess[i] < excess[cell]):
+                cell = i
+        # a cell just halved has no excess for its halves yet
+        width = edge[cell, 1] - edge[cell, 0]
+        if n_cells == len(edge) or width < max(1.0, FINE * edge[cell, 1]):
+            continue
+        middle = np.floor(0.5 * (edge[cell, 0] + edge[cell, 1]))
+        edge[n_cells, 0], edge[n_cells, 1] = middle + 1.0, edge[cell, 1]
+        edge[cell, 1] = middle
+        excess[cell] = excess[n_cells] = np.inf
+        for i in (cell, n_cells):
+            limit(i, edge[i], times, modes, bounds, first, limits)
+        n_cells += 1
+    return n_cells
+
+
+@kernel(
+    "float64(int64, int64, float64[:,::1], float64[:,:,::1], float64[:,::1], float64[:,::1],"
+    " int64[:,:,::1], float64[:,::1], float64[::1], float64[::1], int64[::1],"
     " float64[:,:,::1], int64[:,:,:,::1], float64[::1])"
 )
 def evaluate(
+    n_cells: int,
     n_ranks: int,
     classes: Floats,
     times: Floats,
     modes: Floats,
     edge: Floats,
     limits: Ints,
-    box: Ints,
-    inside: Flags,
+    box: Floats,
     price: Floats,
     worth: Floats,
     hull: Ints,
@@ -236,18 +296,16 @@ def evaluate(
     chosen: Ints,
     excess: Floats,
 ) -> float:
-    """Return the bound that prices prove, and what groups of the cells inside collect.
+    """Return the bound that prices prove, and what groups of the first cells collect.
 
-    ``excess`` float64[C] is scratch: the least makespan less what a micro-batch of it collects.
+    ``excess`` float64[C] gets the least makespan less what a micro-batch of it collects.
     """
     value = 0.0
     for k in range(len(price)):
         worth[k] = price[k] / classes[TOKENS, k]
         value += classes[COUNT, k] * price[k]
     best, found = np.zeros(2), np.zeros((2, 2), dtype=np.int64)
-    for i in range(len(edge)):
-        if not inside[i]:
-            continue
+    for i in range(n_cells):
         for j in range(modes.shape[1]):
             best[0] = best[1] = 0.0
             found[0, 0] = found[0, 1] = found[1, 0] = found[1, 1] = -1
@@ -275,24 +333,29 @@ def evaluate(
             edge[i, 1] - most(n_ranks, amount[i, 1], modes),
         )
     for m in range(box.shape[1]):
-        value += excess[box[0, m] : box[1, m] + 1].min()
+        least = np.inf
+        for i in range(n_cells):
+            if within(edge[i], m, box):
+                least = min(least, excess[i])
+        value += least
     return value
 
 
 @kernel(
-    "int64(int64, int64, float64[:,::1], float64[:,:,::1], float64[:,::1], float64[:,::1],"
-    " int64[:,:,::1], int64[:,::1], float64[::1], int64[::1], float64[:,:,::1],"
+    "int64(int64, int64, int64, float64[:,::1], float64[:,:,::1], float64[:,::1], float64[:,::1],"
+    " int64[:,:,::1], float64[:,::1], float64[::1], int64[::1], float64[:,:,::1],"
     " int64[:,:,:,::1], float64[::1], float64[:,::1], float64)"
 )
 def gather(
     where: int,
+    n_cells: int,
     n_ranks: int,
     classes: Floats,
     times: Floats,
     modes: Floats,
     edge: Floats,
     limits: Ints,
-    box: Ints,
+    box: Floats,
     worth: Floats,
     hull: Ints,
     amount: Floats,
@@ -312,7 +375,9 @@ def gather(
                 continue
             copies = n_ranks // np.int64(modes[DEGREE, j])
             lowest, cell, side = np.inf, -1, 0
-            for i in range(box[0, m], box[1, m] + 1):
+            for i in range(n_cells):
+                if not within(edge[i], m, box):
+                    continue
                 for end in range(2):
                     v = edge[i, end] - copies * amount[i, end, j]
                     if v < lowest:
@@ -417,14 +482,13 @@ def pivot(column: Floats, inverse: Floats, share: Floats, dual: Floats) -> int:
 
 
 @kernel(
-    "void(int64, float64[:,::1], float64[:,::1], int64[:,::1], float64[:,::1], float64[::1],"
-    " float64[::1], float64[:,::1])"
+    "void(int64, float64[:,::1], float64[:,::1], float64[:,::1], float64[::1], float64[::1],"
+    " float64[:,::1])"
 )
 def begin(
     n_classes: int,
     classes: Floats,
-    edge: Floats,
-    box: Ints,
+    box: Floats,
     inverse: Floats,
     dual: Floats,
     share: Floats,
@@ -437,7 +501,7 @@ def begin(
         if r < n_classes:
             dual[r], share[r] = classes[HIGHEST, r], classes[COUNT, r]
         else:
-            dual[r], share[r] = edge[box[0, r - n_classes], 0], 1.0
+            dual[r], share[r] = box[0, r - n_classes], 1.0
             basic[MAKESPAN, r], basic[BATCH, r] = dual[r], float(r - n_classes)
 
 
@@ -454,17 +518,18 @@ def spread(q: int, share: Floats, basic: Floats, seen: Floats) -> None:
 
 
 @kernel(
-    "float64(int64, float64[:,::1], float64[:,:,::1], float64[:,::1], float64[:,::1],"
-    " int64[:,:,::1], int64[:,::1], int64, float64, float64[::1], float64[:,::1])"
+    "float64(int64, float64[:,::1], float64[:,:,::1], float64[:,::1], int64[:,::1], int64,"
+    " float64[:,::1], float64[:,::1], int64, float64, float64[::1], float64[:,::1])"
 )
 def generate(
     n_ranks: int,
     classes: Floats,
     times: Floats,
     modes: Floats,
-    edge: Floats,
-    limits: Ints,
-    box: Ints,
+    bounds: Ints,
+    first: int,
+    start: Floats,
+    box: Floats,
     rounds: int,
     target: float,
     prices: Floats,
@@ -473,19 +538,22 @@ def generate(
     """Generate columns and return the best bound on the way, ``prices`` being those that prove it.
 
     Ends at the target, when program and bound are close, or after so many pricings. ``prices``
-    float64[U] are those of the first round; ``seen`` float64[2, q] is what `spread` finds.
+    float64[U] are those of the first round, ``start`` float64[C, 2] the cells of it; ``seen``
+    float64[2, q] is what `spread` finds.
     """
-    n_cells, n_modes, n_classes = len(edge), modes.shape[1], classes.shape[1]
+    n_cells, n_modes, n_classes = len(start), modes.shape[1], classes.shape[1]
+    n_most = n_cells + rounds * box.shape[1]
+    edge, limits = np.zeros((n_most, 2)), np.zeros((2, n_most, n_modes), dtype=np.int64)
+    for i in range(n_cells):
+        edge[i, 0], edge[i, 1] = start[i, 0], start[i, 1]
+        limit(i, edge[i], times, modes, bounds, first, limits)
     n_rows = n_classes + box.shape[1]
     price, worth, hull = prices.copy(), prices.copy(), np.zeros(n_classes + 1, dtype=np.int64)
-    amount, excess = np.zeros((n_cells, 2, n_modes)), np.zeros(n_cells)
-    chosen = np.full((n_cells, 2, n_modes, 2), -1, dtype=np.int64)
-    inside = np.zeros(n_cells, dtype=np.bool_)
-    for m in range(box.shape[1]):
-        inside[box[0, m] : box[1, m] + 1] = True
+    amount, excess = np.zeros((n_most, 2, n_modes)), np.zeros(n_most)
+    chosen = np.full((n_most, 2, n_modes, 2), -1, dtype=np.int64)
     inverse, basic = np.zeros((n_rows, n_rows)), np.zeros((2, n_rows))
     dual, share, column = np.zeros(n_rows), np.zeros(n_rows), np.zeros(n_rows + 1)
-    begin(n_classes, classes, edge, box, inverse, dual, share, basic)
+    begin(n_classes, classes, box, inverse, dual, share, basic)
     pool = np.zeros((POOL, n_rows + 1))
     where, best, kept = 0, -np.inf, KEPT
     for number in range(rounds):
@@ -493,7 +561,7 @@ def generate(
             for k in range(n_classes):
                 price[k] = max(0.0, kept * prices[k] + (1.0 - kept) * dual[k])
         value = evaluate(
-            n_ranks, classes, times, modes, edge, limits, box, inside,
+            n_cells, n_ranks, classes, times, modes, edge, limits, box,
             price, worth, hull, amount, chosen, excess,
         )  # fmt: skip
         if value > best:
@@ -506,11 +574,13 @@ def generate(
         if best >= target or whole - best < CLOSE * target:
             break
         added = gather(
-            where, n_ranks, classes, times, modes, edge, limits, box,
+            where, n_cells, n_ranks, classes, times, modes, edge, limits, box,
             worth, hull, amount, chosen, dual, pool, -1e-7 * target,
         )  # fmt: skip
+        before = n_cells
+        n_cells = refine(n_cells, edge, times, modes, bounds, first, limits, box, excess)
         if added == 0:
-            if kept == 0.0:
+            if kept == 0.0 and n_cells == before:
                 break
             kept = 0.0
             continue

@@ -18,12 +18,10 @@ RATIOS = (1.05, 1.1, 1.15, 1.2, 1.25)
 """Longest over shortest sequence of a pool, the first that leaves few enough classes."""
 SHORT = 32.0
 """Mean tokens of a group over those of a sequence that may be pooled, at least."""
-THIRD = 3.0
-"""A group over the least sequence that is whole in it, in time or in memory."""
 HIGHEST = 6.0
 """Highest price of a sequence, over its part of a micro-batch by area and by memory."""
 CELLS = 40
-"""Intervals that the makespans of a box are cut into, about."""
+"""Intervals that the makespans of a box are cut into at first, about."""
 LANDMARKS = 48
 """Classes whose times on their own are preferred as ends of cells: the longest."""
 GRAIN = 22
@@ -45,8 +43,8 @@ class Market:
     times : float64[2, D, U]
     modes : float64[3, D]
         Of the modes that fit a sequence at all.
-    fitting : int64[D]
-        Classes that fit the memory of a group, from the shortest on.
+    bounds : int64[2, D]
+        Classes that fit the memory of a group, and those that take at most a third of it.
     first_whole : int
         Classes from here on are of sequences of one length.
     start : float64[U]
@@ -59,7 +57,7 @@ class Market:
     classes: FloatArray
     times: FloatArray
     modes: FloatArray
-    fitting: IntArray
+    bounds: IntArray
     first_whole: int
     start: FloatArray
     landmarks: IntArray
@@ -87,13 +85,14 @@ def market_of(problem: SequenceProblem) -> Market:
     # what takes no time may still be worth something for its memory
     full = length / area.micro_batch_tokens(problem)
     highest = HIGHEST * (start + full * float(fixed.max()))
+    third = cost.tokens[usable] / 3.0
     alone = fixed[:, None] + ticks[:, -LANDMARKS:]
     return Market(
         n_ranks=problem.n_ranks,
         classes=np.stack([pooled.count.astype(np.float64), length, highest]),
         times=np.ascontiguousarray(np.stack([time, pace])),
         modes=np.stack([degree, fixed.astype(np.float64), cost.tokens[usable].astype(np.float64)]),
-        fitting=fits.sum(axis=1),
+        bounds=np.stack([fits.sum(axis=1), np.searchsorted(length, third, side="right")]),
         first_whole=first_whole,
         start=start,
         landmarks=np.unique(alone[fits[:, -LANDMARKS:]]),
@@ -157,7 +156,6 @@ def priced(
     rounds : int
         Pricings at most.
     """
-    edge, within = cells(market, box)
     prices = (market.start if start is None else start).copy()
     seen = np.zeros((2, box.shape[1]))
     value = kernels.generate(
@@ -165,9 +163,10 @@ def priced(
         market.classes,
         market.times,
         market.modes,
-        edge,
-        _limits(market, edge),
-        within,
+        market.bounds,
+        market.first_whole,
+        cells(market, box),
+        box.astype(np.float64),
         rounds,
         float(target),
         prices,
@@ -177,30 +176,24 @@ def priced(
     return Priced(int(np.floor(value - SAFE * size)), prices, seen[0], seen[1])
 
 
-def cells(market: Market, box: IntArray) -> tuple[FloatArray, IntArray]:
-    """Cut the makespans of a box into cells.
+def cells(market: Market, box: IntArray) -> FloatArray:
+    """Cut the makespans of a box into cells: float64[C, 2], least and most ticks of each.
 
-    Returns
-    -------
-    edge : float64[C, 2]
-        Least and most ticks of each cell; in increasing order and without gaps.
-    within : int64[2, q]
-        First and last cell of every micro-batch.
+    They come in increasing order; none is partly in the interval of a micro-batch.
     """
     ends = np.unique(np.concatenate([box[0], box[1] + 1]))
-    covered = ((ends[:-1, None] >= box[0]) & (ends[:-1, None] < box[1] + 1)).any(axis=1)
+    covered = ((ends[:-1, None] >= box[0]) & (ends[:-1, None] <= box[1])).any(axis=1)
     log = np.log(np.maximum(ends, 1).astype(np.float64))
     length = np.where(covered, np.diff(log), 0.0)
     number = np.ceil(CELLS * length / max(float(length.sum()), 1e-12)).astype(np.int64)
-    parts = [ends[:1]]
-    for a, b, n in zip(ends[:-1], ends[1:], np.maximum(number, 1).tolist(), strict=True):
-        inner = np.exp(np.linspace(np.log(max(a, 1)), np.log(b), n + 1)[1:-1])
-        parts.append(np.clip(_snapped(inner, market.landmarks, int(a), int(b)), a, b))
-        parts.append(np.array([b]))
-    cut = np.unique(np.concatenate(parts))
-    edge = np.stack([cut[:-1], cut[1:] - 1], axis=1).astype(np.float64)
-    within = np.stack([np.searchsorted(cut, box[0]), np.searchsorted(cut, box[1] + 1) - 1])
-    return edge, within.astype(np.int64)
+    parts = []
+    for at in np.flatnonzero(covered):
+        a, b = int(ends[at]), int(ends[at + 1])
+        inner = np.exp(np.linspace(log[at], log[at + 1], max(1, int(number[at])) + 1)[1:-1])
+        middle = np.clip(_snapped(inner, market.landmarks, a, b), a, b)
+        cut = np.unique(np.concatenate([[a], middle, [b]]))
+        parts.append(np.stack([cut[:-1], cut[1:] - 1], axis=1))
+    return np.concatenate(parts).astype(np.float64)
 
 
 def _snapped(inner: FloatArray, landmarks: IntArray, a: int, b: int) -> IntArray:
@@ -212,21 +205,3 @@ def _snapped(inner: FloatArray, landmarks: IntArray, a: int, b: int) -> IntArray
     near = landmarks[np.minimum(np.searchsorted(landmarks, low), len(landmarks) - 1)]
     good = (near >= low) & (near < high)
     return np.where(good, near, np.rint(inner)).astype(np.int64)
-
-
-def _limits(market: Market, edge: FloatArray) -> IntArray:
-    """int64[2, C, D]: classes below which all fit, and from which on they are whole."""
-    n_modes = market.modes.shape[1]
-    limits = np.zeros((2, len(edge), n_modes), dtype=np.int64)
-    length = market.classes[1]
-    for j in range(n_modes):
-        left = edge[:, 1] - market.modes[1, j]
-        time, room = market.times[0, j], market.modes[2, j]
-        top = np.minimum(np.searchsorted(time, left, side="right"), market.fitting[j])
-        whole = np.minimum(
-            np.searchsorted(time, left / THIRD, side="right"),
-            np.searchsorted(length, room / THIRD, side="right"),
-        )
-        limits[0, :, j] = top
-        limits[1, :, j] = np.minimum(np.maximum(whole, market.first_whole), top)
-    return limits

@@ -64,8 +64,9 @@ def test_groups_collect_no_less_than_any_set_that_fits(
     price = rng.choice([0.0, 1.0, rng.random()], len(market.start))
     price *= market.classes[1] * rng.choice([1.0, float(market.times[0].max())])
     least, most = sorted(rng.integers(0, 2 * int(problem.ticks.max()) + 2, 2).tolist())
-    edge, within = columns_market.cells(market, np.array([[least], [most]]))
-    amount = _evaluated(kernels, market, edge, within, price)[0]
+    box = np.array([[least], [most]])
+    edge = columns_market.cells(market, box)
+    amount = _evaluated(kernels, market, edge, box, price)
     for i, j in itertools.product(range(0, len(edge), 3), range(market.modes.shape[1])):
         for part in (0.0, 0.4, 1.0):
             ticks = np.floor(edge[i, 0] + part * (edge[i, 1] - edge[i, 0]))
@@ -146,11 +147,17 @@ def test_pooled_classes_bound_no_more_than_all_of_them(monkeypatch: pytest.Monke
 def test_cells_cover_the_boxes_without_gaps() -> None:
     market = columns_market.market_of(generate(sequences=64, ranks=8, seed=1, max_length=32_000))
     box = np.array([[900_000, 40_000, 10], [1_000_000, 60_000, 50_000]]) * 1_000_003
-    edge, within = columns_market.cells(market, box)
-    assert (edge[1:, 0] == edge[:-1, 1] + 1).all()
+    edge = columns_market.cells(market, box)
     assert (edge[:, 0] <= edge[:, 1]).all()
-    assert (edge[within[0], 0] == box[0]).all()
-    assert (edge[within[1], 1] == box[1]).all()
+    gaps = np.flatnonzero(edge[1:, 0] != edge[:-1, 1] + 1)
+    assert len(gaps) == 1  # between the first micro-batch and the others
+    assert edge[gaps[0] + 1, 0] == box[0, 0]
+    for low, high in box.T:
+        inside = (edge[:, 0] >= low) & (edge[:, 1] <= high)
+        outside = (edge[:, 1] < low) | (edge[:, 0] > high)
+        assert (inside ^ outside).all()
+        assert edge[inside].min() == low
+        assert edge[inside].max() == high
 
 
 def test_a_step_that_is_known_ends_the_search() -> None:
@@ -224,30 +231,34 @@ def _evaluated(
     kernels: ModuleType,
     market: columns_market.Market,
     edge: np.ndarray,
-    within: np.ndarray,
+    box: np.ndarray,
     price: np.ndarray,
-) -> tuple[np.ndarray, float]:
-    """What groups collect in every cell at both ends, float64[C, 2, D], and the bound."""
-    n_cells, n_modes, n = len(edge), market.modes.shape[1], len(price)
+) -> np.ndarray:
+    """What groups collect in every cell at both ends: float64[C, 2, D]."""
+    n_cells, n_modes = len(edge), market.modes.shape[1]
     amount = np.zeros((n_cells, 2, n_modes))
-    chosen = np.zeros((n_cells, 2, n_modes, 2), dtype=np.int64)
-    value = kernels.evaluate(
+    limits = np.zeros((2, n_cells, n_modes), dtype=np.int64)
+    for i in range(n_cells):
+        kernels.limit(
+            i, edge[i], market.times, market.modes, market.bounds, market.first_whole, limits
+        )
+    kernels.evaluate(
+        n_cells,
         market.n_ranks,
         market.classes,
         market.times,
         market.modes,
         edge,
-        columns_market._limits(market, edge),
-        within,
-        np.ones(n_cells, dtype=np.bool_),
+        limits,
+        box.astype(np.float64),
         price,
         price.copy(),
-        np.zeros(n + 1, dtype=np.int64),
+        np.zeros(len(price) + 1, dtype=np.int64),
         amount,
-        chosen,
+        np.zeros((n_cells, 2, n_modes, 2), dtype=np.int64),
         np.zeros(n_cells),
     )
-    return amount, value
+    return amount
 
 
 def _best_set(market: columns_market.Market, j: int, ticks: float, price: np.ndarray) -> float:
@@ -256,7 +267,7 @@ def _best_set(market: columns_market.Market, j: int, ticks: float, price: np.nda
     best = 0.0
     for given_ in itertools.product(*(range(n + 1) for n in count)):
         taken = np.array(given_)
-        if taken[market.fitting[j] :].any():
+        if taken[market.bounds[0, j] :].any():
             continue
         fits = taken @ length <= market.modes[2, j]
         if fits and taken @ market.times[0, j] <= ticks - market.modes[1, j]:
