@@ -33,6 +33,8 @@ WORK = 0.02
 """Work of a program without a clock."""
 LINEAR, WHOLE = 2.0, 0.3
 """Seconds for a program, without and with whole numbers: what is proven by then counts."""
+HARDEST = 5
+"""How often the latter at most, in boxes whose halves are no easier."""
 
 SHARE = 0.4
 """Of the time goes into plans."""
@@ -74,7 +76,7 @@ def bound(
     for _ in range(nodes):
         if search.closed or stop():
             break
-        search.step(lambda program, _whole: solve(program))
+        search.step(lambda program, _effort: solve(program))
     return search.bound
 
 
@@ -94,17 +96,17 @@ def run(problem: SequenceProblem, search: Search) -> None:
     steps = 0
     while not search.done() and not tree.closed and not (search.deterministic and steps >= STEPS):
         steps += 1
-        tree.step(lambda program, whole: _solve(search, program, whole))
+        tree.step(lambda program, effort: _solve(search, program, effort))
         search.prove(tree.bound * problem.tick, "step")
         if tree.leaves and tree.leaves[0].at is not None:
             plans.near(tree.leaves[0].number, tree.leaves[0].at + tree.base)
         tree.known = min(tree.known, round(search.objective / problem.tick))
 
 
-def _solve(search: Search, program: Program, whole: bool) -> Solution:
+def _solve(search: Search, program: Program, effort: int) -> Solution:
     if search.deterministic:
-        return search.solve(program, prefer=("highs",), work=WORK)
-    time = WHOLE if whole else LINEAR
+        return search.solve(program, prefer=("highs",), work=WORK * max(effort, 1))
+    time = WHOLE * min(effort, HARDEST) if effort else LINEAR
     return search.solve(program, prefer=("highs",), time=min(time, search.remaining()))
 
 

@@ -51,7 +51,7 @@ WHOLE = 8
 """Of how many of the longest sequences each goes to one place, not to several by parts."""
 ALONE = 24
 """So many of the greatest lengths are classes of their own."""
-RATIO = 1.25
+RATIO = 1.1
 """The longest of a pool over its shortest at most."""
 FINEST = 64
 """Groups of a mode are whole where not more than so many of them fill the cluster."""

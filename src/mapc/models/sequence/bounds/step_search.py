@@ -25,8 +25,8 @@ NARROW = 0.02
 CUT = 0.015
 """How far from the makespan of a solution a box is cut."""
 
-Solve = Callable[[Program, bool], Solution]
-"""From a program, and whether it has whole numbers, to its solution."""
+Solve = Callable[[Program, int], Solution]
+"""From a program and the effort it is worth to its solution; 0: it has no whole numbers."""
 
 
 @dataclass(order=True)
@@ -43,15 +43,15 @@ class Leaf:
         Ticks of T.
     at : float64[q], optional
         T of the solution; None for what no program was solved for.
-    whole : bool
-        Whether with whole numbers.
+    effort : int
+        Of its program; 0 without whole numbers.
     """
 
     bound: int
     number: int
     box: FloatArray = field(compare=False)
     at: FloatArray | None = field(compare=False, default=None)
-    whole: bool = field(compare=False, default=False)
+    effort: int = field(compare=False, default=0)
 
 
 class BoxSearch:
@@ -79,7 +79,7 @@ class BoxSearch:
         self.number = 0
         floors = area.step_bounds(problem, least, most).tolist() if least <= most else []
         for q, floor in zip(range(least, most + 1), floors, strict=True):
-            self._push(int(floor), boxes(problem, q, known), None, False)
+            self._push(int(floor), boxes(problem, q, known), None, 0)
 
     @property
     def bound(self) -> int:
@@ -97,21 +97,21 @@ class BoxSearch:
         """Work on the leaf of least bound; return it."""
         leaf = heapq.heappop(self.leaves)
         if leaf.at is None:
-            self._solve(leaf.bound, leaf.box, solve, False)
-        elif not leaf.whole and _width(leaf.box, self.base) <= NARROW:
-            self._solve(leaf.bound, leaf.box, solve, True)
+            self._solve(leaf.bound, leaf.box, solve, 0)
+        elif not leaf.effort and _width(leaf.box, self.base) <= NARROW:
+            self._solve(leaf.bound, leaf.box, solve, 1)
         else:
             for part in cut(leaf.box, leaf.at, self.base):
-                self._solve(leaf.bound, part, solve, leaf.whole)
+                self._solve(leaf.bound, part, solve, leaf.effort)
         return leaf
 
-    def _solve(self, least: int, box: FloatArray, solve: Solve, whole: bool) -> None:
+    def _solve(self, least: int, box: FloatArray, solve: Solve, effort: int) -> None:
         """Keep a box with what its program proves, `least` or more; or drop it."""
         box = narrowed(box, float(self.known - box.shape[1] * self.base), self.mean)
         if (box[0] > box[1]).any():
             return
-        program, lift = self.programs.program(box, self.known, integer=whole)
-        solution = solve(program, whole)
+        program, lift = self.programs.program(box, self.known, integer=effort > 0)
+        solution = solve(program, effort)
         if solution.status is Status.INFEASIBLE:
             return
         proven = least if solution.bound is None else max(least, lift.bound(solution.bound))
@@ -120,11 +120,13 @@ class BoxSearch:
         at = box.mean(axis=0)
         if solution.values is not None:
             at = lift.makespan.of(solution.values) * lift.unit
-        self._push(proven, box, at, whole)
+        if effort and solution.status is not Status.OPTIMAL:
+            effort += 1  # halves were no easier so far: they are given more
+        self._push(proven, box, at, effort)
 
-    def _push(self, bound: int, box: FloatArray, at: FloatArray | None, whole: bool) -> None:
+    def _push(self, bound: int, box: FloatArray, at: FloatArray | None, effort: int) -> None:
         self.number += 1
-        heapq.heappush(self.leaves, Leaf(bound, self.number, box, at, whole))
+        heapq.heappush(self.leaves, Leaf(bound, self.number, box, at, effort))
 
 
 def cut(box: FloatArray, at: FloatArray, base: int) -> list[FloatArray]:

@@ -98,6 +98,9 @@ def test_the_longest_lengths_stand_alone() -> None:
     pools = pools_of(problem_of(list(range(1000, 1100)), cost))
     assert pools.length.tolist() == [1000, *range(1076, 1100)]
     assert pools.size.tolist() == [76] + [1] * 24
+    # the longest of a pool is at most a tenth longer than its shortest
+    pools = pools_of(problem_of([*range(100, 200), *range(1000, 1024)], cost))
+    assert pools.length.tolist()[:8] == [100, 111, 123, 136, 150, 166, 183, 1000]
 
 
 def test_a_relaxation_has_no_plan() -> None:

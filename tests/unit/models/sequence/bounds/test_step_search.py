@@ -13,7 +13,7 @@ from mapc.solvers.base import Solution, Status, Stop
 from oracles.sequence_cases import brute_force, problem_of, small_sequence_problems
 
 
-def highs(program: Program, whole: bool) -> Solution:
+def highs(program: Program, effort: int) -> Solution:
     return registry.solve(program, "highs")
 
 
@@ -78,7 +78,7 @@ def test_boxes_that_are_too_large_keep_their_bound() -> None:
 def test_a_solver_without_an_answer_proves_nothing() -> None:
     problem = problem_of([8, 8, 3, 5, 5, 5])
 
-    def nothing(program: Program, whole: bool) -> Solution:
+    def nothing(program: Program, effort: int) -> Solution:
         return Solution(Status.UNKNOWN, Stop.TIME)
 
     search = BoxSearch(problem, 2, 3, 4 * area.step_bound(problem), 10_000)
