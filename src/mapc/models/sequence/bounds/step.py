@@ -36,8 +36,10 @@ LINEAR, WHOLE = 2.0, 0.3
 HARDEST = 5
 """How often the latter at most, in boxes whose halves are no easier."""
 
-SHARE = 0.4
-"""Of the time goes into plans."""
+SHARE, STUCK_SHARE = 0.4, 0.75
+"""Of the time goes into plans, usually and where the bound does not rise."""
+STUCK = 25
+"""Leaves after which it does not."""
 SLICE, LOOKS = 0.12, 2_000_000
 """Seconds of packing at a time, or looks without a clock."""
 EACH = 10
@@ -96,7 +98,9 @@ def run(problem: SequenceProblem, search: Search) -> None:
     steps = 0
     while not search.done() and not tree.closed and not (search.deterministic and steps >= STEPS):
         steps += 1
+        before = tree.bound
         tree.step(lambda program, effort: _solve(search, program, effort))
+        plans.stuck = 0 if tree.bound > before else plans.stuck + 1
         search.prove(tree.bound * problem.tick, "step")
         if tree.leaves and tree.leaves[0].at is not None:
             plans.near(tree.leaves[0].number, tree.leaves[0].at + tree.base)
@@ -118,6 +122,7 @@ class _Plans:
         self.begin, self.spent = search.remaining(), 0.0
         self.asked: set[int] = set()
         self.calls = 0
+        self.stuck = 0
 
     def near(self, number: int, makespan: np.ndarray) -> None:
         """Look for plans of about these makespans, if it is their turn; float64[q] ticks."""
@@ -148,4 +153,5 @@ class _Plans:
     def _turn(self) -> bool:
         if self.search.deterministic or math.isinf(self.begin):
             return self.calls % EACH == 0
-        return self.spent <= SHARE * (self.begin - self.search.remaining())
+        share = SHARE if self.stuck < STUCK else STUCK_SHARE
+        return self.spent <= share * (self.begin - self.search.remaining())
