@@ -55,6 +55,12 @@ MODULES: tuple[str, ...] = (
     "mapc.models.sequence.packing.state_kernels",
     "mapc.models.sequence.packing.search_kernels",
     "mapc.models.sequence.bounds.columns_kernels",
+    "mapc.models.memory.exact.state_kernels",
+    "mapc.models.memory.exact.closure_kernels",
+    "mapc.models.memory.exact.parts_kernels",
+    "mapc.models.memory.exact.queue_kernels",
+    "mapc.models.memory.exact.table_kernels",
+    "mapc.models.memory.exact.search_kernels",
 )
 """Every kernel module, in the order in which they are compiled."""
 

@@ -1,0 +1,5 @@
+"""Order and residency, exactly: best-first search over what has run and where its tensors are."""
+
+from mapc.models.memory.exact.search import Found, least_traffic
+
+__all__ = ["Found", "least_traffic"]
