@@ -46,6 +46,7 @@ class Generator:
         return getattr(import_module(module), name)(**options)
 
 
+_NETWORKS = ("randwire", "darts", "nasnet", "amoebanet", "unet", "gpt", "layered")
 _MODELS = ("gpt-7b", "gpt-13b", "gpt-30b")
 _SEED = Option("seed", "Equal seeds give equal problems.", int, 0)
 
@@ -106,6 +107,32 @@ GENERATORS: Mapping[str, Generator] = {
             _SEED,
         ),
         "Log-normal or Pareto lengths under FlexSP's published costs.",
+    ),
+    "memory": Generator(
+        "memory",
+        f"{__name__}.graphs:generate",
+        (
+            Option("network", "What to build.", required=True, choices=_NETWORKS),
+            _SEED,
+            Option("cells", "darts: in all. nasnet, amoebanet: in each stack.", int),
+            Option("nodes", "randwire: nodes of a stage.", int),
+            Option("neighbours", "randwire: nearest nodes that one knows on the ring.", int),
+            Option("rewire", "randwire: probability that an edge is moved, 0 to 1.", float),
+            Option("channels", "Channels of the first stage, of all but gpt and layered.", int),
+            Option("resolution", "Height and width of the image.", int),
+            Option("depth", "unet: halvings of the image.", int),
+            Option("layers", "gpt: layers.", int),
+            Option("hidden", "gpt: width of a token.", int),
+            Option("heads", "gpt: attention heads.", int),
+            Option("tokens", "gpt: tokens at once.", int),
+            Option("vocabulary", "gpt: logits to compute at the end; 0 for none.", int),
+            Option("operators", "layered: operators in all.", int),
+            Option("width", "layered: operators of a layer on average.", int),
+            Option("dtype", "Number format of all tensors.", default="int8"),
+            Option("weights", "Keep weights, as constants.", bool, False),
+            Option("fuse", "Merge elementwise operators into their producers.", bool, False),
+        ),
+        "Networks from architecture search, randomly wired ones, U-Net, GPT, layered graphs.",
     ),
 }
 """By family; a further one is a further entry."""
