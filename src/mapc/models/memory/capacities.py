@@ -2,8 +2,9 @@
 
 * ``M_R``: the largest working set of one operator; below it nothing runs.
 * ``M_P``: the smallest capacity with no extra traffic over all orders. Bracketed by the largest
-  working set plus forced-live bytes (below) and the best known order's peak (above). Bytes live
-  at one time, that is: whether they can be placed without holes is found out by solving.
+  working set plus forced-live bytes (below) and the best known order's peak (above); where these
+  differ, found by a search over sets of operators. Bytes live at one time, that is: whether they
+  can be placed without holes is found out by solving.
 * ``M_H``: the middle of ``M_R`` and ``M_P``, rounded down.
 """
 
@@ -12,11 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mapc.models.memory.bounds import ForcedSpans
+from mapc.models.memory.exact import least_peak
 from mapc.models.memory.methods import candidate_orders
 from mapc.models.memory.problem import MemoryProblem
 from mapc.models.memory.schedule import Schedule
 from mapc.units import format_bytes, parse_bytes
 
+PEAK_STATES = 300_000
+"""Sets of operators stored in the search for M_P."""
 REFERENCES = ("M_R", "M_H", "M_P")
 
 
@@ -35,13 +39,22 @@ class PeakBracket:
 
 
 def bracket_peak(problem: MemoryProblem) -> PeakBracket:
-    """Bracket M_P from the forced-live bytes and from the peaks of the known orders."""
+    """Find M_P, or bracket it.
+
+    The forced-live bytes and the peaks of the known orders decide most networks; where they
+    differ, sets of operators are searched for the smallest peak, up to `PEAK_STATES` of them.
+    """
     lower = ForcedSpans(problem).smallest_peak
     peaks = {
         name: Schedule(problem, order).peak for name, order in candidate_orders(problem).items()
     }
     best = min(peaks, key=lambda name: peaks[name])
-    return PeakBracket(lower, peaks[best], best)
+    if lower == peaks[best]:
+        return PeakBracket(lower, lower, best)
+    peak = least_peak(problem, lower=lower, known=peaks[best], states=PEAK_STATES)
+    if peak.bytes is None:
+        return PeakBracket(peak.bound, peaks[best], best)
+    return PeakBracket(peak.bound, peak.bytes, "best order found")
 
 
 def with_capacity(problem: MemoryProblem, text: str | int) -> MemoryProblem:

@@ -13,6 +13,7 @@ from mapc.models.base import BOUND, EXACT, HEURISTIC, Method, Search
 from mapc.models.memory import cosma
 from mapc.models.memory.addresses import Rectangles, place_or_lose
 from mapc.models.memory.bounds import ForcedSpans
+from mapc.models.memory.exact import least_traffic
 from mapc.models.memory.gap import GapModel
 from mapc.models.memory.localsearch import improve
 from mapc.models.memory.orders import RULES, greedy_order
@@ -24,6 +25,13 @@ PACKING_ROUNDS = 2
 """Rounds of the greedy packer before a solver is asked."""
 MAX_CUTS = 5
 """Rounds of cutting off choices of links that cannot be placed, per order."""
+
+MAX_STATES = 4_000_000
+"""States that the exact search may store; some 300 bytes each on a large network."""
+COUNTED_STATES = 200_000
+"""The same without a clock."""
+EXACT_SHARE = 0.6
+"""Share of the time left that the exact search may take; the rest is for orders not proven."""
 
 
 def candidate_orders(problem: MemoryProblem) -> dict[str, IntArray]:
@@ -145,6 +153,33 @@ def place_exactly(rectangles: Rectangles, search: Search) -> tuple[IntArray | No
     return None, solution.status is Status.INFEASIBLE
 
 
+def search_states(problem: MemoryProblem, search: Search) -> None:
+    """All orders and residencies, best first; then addresses for what it finds.
+
+    Its bound leaves addresses aside. Where the plan cannot be placed as it is, a dearer one is
+    proposed, and the gap between the two stays open.
+    """
+    until = 0.0 if search.deterministic else EXACT_SHARE * search.remaining()
+    started = search.remaining()
+
+    def done() -> bool:
+        return search.done() or (not search.deterministic and started - search.remaining() > until)
+
+    def offer(order: IntArray, keep: BoolArray, cost: int) -> None:
+        if search.objective is None or cost < search.objective:
+            place(Schedule(problem, order), keep, search, "exact search")
+
+    states = COUNTED_STATES if search.deterministic else MAX_STATES
+    known = None if search.objective is None else int(search.objective)
+    found = least_traffic(problem, known=known, states=states, done=done, on_plan=offer)
+    search.prove(found.bound, "exact search")
+    if found.order is None or found.keep is None or found.cost is None:
+        return
+    offer(found.order, found.keep, found.cost)
+    if search.objective is not None and found.cost < search.objective and not search.done():
+        solve_order(Schedule(problem, found.order), search, "exact search")
+
+
 def search_orders(problem: MemoryProblem, search: Search) -> None:
     """Local search over orders from the best plan, then the gap model on what it found."""
     if search.plan is None or search.done():
@@ -182,6 +217,7 @@ METHODS: tuple[Method, ...] = (
     Method("eviction", HEURISTIC, evict_in_known_orders, "Belady's rule on known orders"),
     Method("forced-spans", BOUND, bound_by_forced_spans, "what all operators force off"),
     Method("gap", HEURISTIC, keep_in_known_orders, "gap model on known orders"),
+    Method("exact", EXACT, search_states, "best-first over all orders and residencies"),
     Method("local-search", HEURISTIC, search_orders, "reorder around what is lost"),
     Method("cosma", EXACT, published_ilp, "the published ILP", default=False),
 )

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 from types import ModuleType
-from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mapc.graph.operators import BoolArray, IntArray
 from mapc.kernels import load
-from mapc.models.memory.exact.layout import ALL_RULES, Layout, Rules, lay_out
+from mapc.models.memory.exact.layout import ALL_RULES, Rules, lay_out
+from mapc.models.memory.exact.store import Store
 from mapc.models.memory.problem import MemoryProblem
 from mapc.models.memory.schedule import Schedule
 
-Whole = TypeVar("Whole", np.int32, np.int64)
 HERE = "mapc.models.memory.exact"
 STEPS = 4_000
 """Moves tried between two questions whether to stop."""
@@ -25,7 +23,7 @@ CROWD = 30_000
 NO_LIMIT = 2**62
 
 
-class Engine:
+class Engine(Store):
     """A search over orders and residencies at the room of a problem.
 
     Parameters
@@ -49,29 +47,15 @@ class Engine:
         rules: Rules = ALL_RULES,
     ) -> None:
         self.problem = problem
-        self.state, self.closure, self.table, self.search = kernels
-        self.layout: Layout = lay_out(problem, self.state, rules)
-        now, k = self.layout.now, self.state
+        state, self.closure, table, self.search = kernels
+        layout = lay_out(problem, state, rules)
+        now, k = layout.now, state
         now[k.WEIGHT] = round(weight * self.search.UNIT)
         now[k.BEST] = NO_LIMIT if known is None else known
         now[k.GOAL] = -1
-        n_words = int(now[k.N_WORDS])
-        self.nodes = np.empty((256, self.table.NODE_WORDS + n_words), dtype=np.int64)
-        self.lives: NDArray[np.int32] = np.empty(4096, dtype=np.int32)
-        self.find = np.full(1024, -1, dtype=np.int64)
-        self.pool = np.empty((256, self.table.MASKS + 2), dtype=np.int64)
-        self.heap = np.empty((256, 3), dtype=np.int64)
+        super().__init__(layout, state, table)
         self.pick = np.zeros((problem.graph.n_tensors + 2, 5), dtype=np.int64)
         self.offer_start()
-
-    @property
-    def _graph(self) -> tuple[IntArray, IntArray, IntArray]:
-        return self.layout.ops, self.layout.ts, self.layout.adj
-
-    @property
-    def states(self) -> int:
-        """States stored."""
-        return int(self.layout.now[self.state.N_STATES])
 
     @property
     def found(self) -> bool:
@@ -91,7 +75,7 @@ class Engine:
     def offer_start(self) -> None:
         """Queue the state in which nothing has run."""
         self.search.offer(
-            *self._graph, self.layout.heavy, self.layout.tokens, self.nodes, self.lives,
+            *self.graph, self.layout.heavy, self.layout.tokens, self.nodes, self.lives,
             self.find, self.pool, self.heap, self.layout.now, -1, -1,
         )  # fmt: skip
 
@@ -99,15 +83,15 @@ class Engine:
         """Go on for some moves; return what the kernel says, once there is room to go on."""
         said = int(
             self.search.advance(
-                *self._graph, self.layout.heavy, self.layout.tokens, self.nodes, self.lives,
+                *self.graph, self.layout.heavy, self.layout.tokens, self.nodes, self.lives,
                 self.find, self.pool, self.heap, self.pick, self.layout.now, steps, CROWD,
             )
         )  # fmt: skip
         if said == self.search.FULL:
-            self._grow()
+            self.grow()
             return int(self.search.MORE)
         if said == self.search.WIDE:
-            self._widen()
+            self.widen()
             return int(self.search.MORE)
         return said
 
@@ -125,40 +109,11 @@ class Engine:
             if states is not None and self.states >= states:
                 return False
 
-    def _grow(self) -> None:
-        """Double what is nearly full."""
-        k, now = self.state, self.layout.now
-        if now[k.N_STATES] + 1 >= len(self.pool):
-            self.pool = _longer(self.pool, 2 * len(self.pool))
-        if now[k.N_HEAP] + 2 >= len(self.heap):
-            self.heap = _longer(self.heap, 2 * len(self.heap))
-        if now[k.N_NODES] + 1 >= len(self.nodes):
-            self.nodes = _longer(self.nodes, 2 * len(self.nodes))
-            self.find = np.full(4 * len(self.nodes), -1, dtype=np.int64)
-            self.table.rehash(self.nodes, int(now[k.N_NODES]), self.find)
-        if now[k.N_LIVES] + self.problem.graph.n_tensors >= len(self.lives):
-            self.lives = _longer(self.lives, 2 * len(self.lives) + self.problem.graph.n_tensors)
-
-    def _widen(self) -> None:
-        """Double the bits per state."""
-        at = self.table.MASKS
-        half = (self.pool.shape[1] - at) // 2
-        wide = np.zeros((len(self.pool), at + 4 * half), dtype=np.int64)
-        wide[:, : at + half] = self.pool[:, : at + half]
-        wide[:, at + 2 * half : at + 3 * half] = self.pool[:, at + half :]
-        self.pool = wide
-
     def plan(self) -> tuple[IntArray, BoolArray]:
         """Order and kept links (bool, as `Schedule.links`) of the best plan."""
-        state = int(self.layout.now[self.state.GOAL])
-        path = []
-        while state >= 0:
-            path.append(state)
-            state = int(self.pool[state, self.table.PARENT])
-        path.reverse()
         order: list[int] = []
         evicted: list[tuple[int, int]] = []
-        for before, after in pairwise(path):
+        for before, after in pairwise(self.path()):
             evicted += [(len(order), t) for t in self._left(before, after)]
             order += self._rerun(before, after)
         schedule = Schedule(self.problem, np.array(order, dtype=np.int64))
@@ -182,12 +137,12 @@ class Engine:
     def _rerun(self, before: int, after: int) -> list[int]:
         """Operators run between a state and the next: its move's, and those the closure ran."""
         k, now = self.state, self.layout.now
-        self.table.enter(*self._graph, self.nodes, self.lives, self.pool, before, now)
+        self.table.enter(*self.graph, self.nodes, self.lives, self.pool, before, now)
         for t in self._left(before, after):
-            k.evict(*self._graph, now, t)
-        k.run(*self._graph, now, int(self.pool[after, self.table.OP]))
+            k.evict(*self.graph, now, t)
+        k.run(*self.graph, now, int(self.pool[after, self.table.OP]))
         if now[k.CLOSING]:
-            self.closure.close(*self._graph, now)
+            self.closure.close(*self.graph, now)
         ops: list[int] = self.layout.ops[: int(now[k.N_RUN]), k.RUN].tolist()
         return ops
 
@@ -201,12 +156,6 @@ def _kept(schedule: Schedule, evicted: list[tuple[int, int]]) -> BoolArray:
         first, last = int(start[t]), int(start[t + 1])
         keep[first + int(np.searchsorted(after[first:last], step))] = False
     return keep
-
-
-def _longer(array: NDArray[Whole], length: int) -> NDArray[Whole]:
-    grown = np.empty((length, *array.shape[1:]), dtype=array.dtype)
-    grown[: len(array)] = array
-    return grown
 
 
 def load_kernels(done: Callable[[], bool] | None = None) -> tuple[ModuleType, ...] | None:

@@ -10,6 +10,7 @@ from mapc.models.memory.exact.engine import Engine, load_kernels
 from mapc.models.memory.exact.layout import ALL_RULES, Rules
 from mapc.models.memory.problem import MemoryProblem
 
+OnPlan = Callable[[IntArray, BoolArray, int], None]
 QUICK = 1.5
 """Weight of the first search; its plan costs at most as many times the optimum."""
 QUICK_STATES = 40_000
@@ -51,6 +52,7 @@ def least_traffic(
     known: int | None = None,
     states: int | None = None,
     done: Callable[[], bool] | None = None,
+    on_plan: OnPlan | None = None,
     rules: Rules = ALL_RULES,
 ) -> Found:
     """Find the least extra traffic over all orders and residencies; addresses are not looked at.
@@ -71,6 +73,8 @@ def least_traffic(
         Limit on states stored by each search.
     done : callable, optional
         Whether to stop, asked every few milliseconds.
+    on_plan : callable, optional
+        Told order, kept links and cost of a plan that is not yet the last one.
     rules : Rules
         What may be switched off; the optimum is the same.
     """
@@ -85,6 +89,8 @@ def least_traffic(
         total += first.states
         if first.found:
             best, known = first, first.cost
+            if on_plan is not None and known > 0:
+                on_plan(*first.plan(), known)
     engine = Engine(problem, kernels, weight=weight, known=known, rules=rules)
     proven = engine.run(states, done)
     total += engine.states
