@@ -318,7 +318,7 @@ def improve(
     reached = np.zeros(len(target))
     noisy = premium.copy()
     looks = 0
-    while True:
+    while looks == 0 or looks < work:
         looked = relieve(RELIEF, random, problem, state)
         looks += looked + int(counts[OPEN])
         step = slowest(reached, state)
@@ -336,8 +336,6 @@ def improve(
             counts[WRITTEN] = 0
         else:
             undo(problem, state)
-        if looks >= work:
-            return looks
         if search[0] == 0.0:
             if search[1] == 0.0:
                 search[2] = min(2.0 * search[2], LOOSEST)
@@ -347,13 +345,16 @@ def improve(
             count_late(state)
             search[0], search[1] = np.inf, 0.0
             continue
-        if looked > RELIEF:
+        low = best[0] < np.inf and target.sum() < NEAR * best[0]
+        if looked > RELIEF and not low:
             continue
-        if best[0] < np.inf and (search[1] >= RUINS or target.sum() < NEAR * best[0]):
+        if low or (search[1] >= RUINS and best[0] < np.inf):
             search[2] = max(0.5 * search[2], TIGHTEST)
             _retarget((1.0 - search[2]) * best[0], problem, state)
             search[0], search[1] = np.inf, 0.0
             continue
+        if looks >= work:  # corners torn down are packed anew
+            return looks
         search[1] += 1.0
         _ruin(random, problem, state)
         for j in range(len(premium)):
@@ -361,3 +362,4 @@ def improve(
         looks += n_items
         if construct(0, 1 << 60, scan, random, noisy, problem, state) < n_items:
             undo(problem, state)
+    return looks

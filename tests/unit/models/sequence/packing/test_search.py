@@ -14,7 +14,7 @@ from tests.oracles.sequence_cases import brute_force, problem_of, small_sequence
 
 from mapc.models.sequence.assembly import step_ticks
 from mapc.models.sequence.packing import search as packing
-from mapc.models.sequence.packing.search import pack, plans
+from mapc.models.sequence.packing.search import found, pack, plans
 from mapc.models.sequence.published.baselines import best_homogeneous, megatron_greedy
 from mapc.models.sequence.verify import verify
 
@@ -95,25 +95,79 @@ def test_no_plan_is_no_plan() -> None:
 
 
 class Search:
-    seed = 1
-    deterministic = True
+    """Keeps what is proposed; over after some plans."""
 
-    def __init__(self) -> None:
+    seed = 1
+    objective = None
+
+    def __init__(self, deterministic: bool = True, plans: int = 3) -> None:
+        self.deterministic, self.most = deterministic, plans
         self.steps = []
 
     def done(self) -> bool:
-        return len(self.steps) > 3
+        return len(self.steps) > self.most
+
+    def remaining(self) -> float:
+        return np.inf
 
     def propose(self, plan, source) -> bool:
-        self.steps.append(plan)
+        self.steps.append((plan, source))
         return True
 
 
-def test_the_method_proposes_and_stops() -> None:
-    search = Search()
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_the_method_proposes_and_stops(deterministic: bool) -> None:
+    search = Search(deterministic)
     packing.run(mixed(), search)
     assert len(search.steps) >= 4
-    assert not verify(mixed(), search.steps[-1]).violations
+    assert not verify(mixed(), search.steps[-1][0]).violations
+
+
+def test_the_method_begins_at_what_is_known() -> None:
+    problem = mixed()
+    search = Search()
+    search.objective = step_ticks(problem, best_homogeneous(problem)) * problem.tick
+    packing.run(problem, search)
+    assert {source for _, source in search.steps} == {"packing"}
+    for plan, _ in search.steps:
+        assert step_ticks(problem, plan) * problem.tick < search.objective
+
+
+def test_the_method_leaves_other_problems_alone() -> None:
+    search = Search()
+    packing.run(object(), search)
+    assert search.steps == []
+
+
+def test_a_search_ends_when_nothing_better_comes_up() -> None:
+    problem = problem_of([8, 5, 4, 3])
+    last = list(found(problem, work=None, done=lambda: False, stale=1e6))[-1]
+    assert last.ticks == brute_force(problem).ticks
+
+
+@settings(max_examples=30, deadline=None)
+@given(small_sequence_problems(max_sequences=5))
+def test_every_plan_is_what_it_says(problem) -> None:
+    for one in found(problem, work=20_000):
+        assert one.ticks == step_ticks(problem, one.plan)
+        assert one.hint.target.sum() >= one.ticks
+        assert (one.hint.premium is None) == (one.source != "packing")
+
+
+def test_only_better_plans_than_the_known_are_given() -> None:
+    problem = mixed()
+    first = list(found(problem, work=300_000))
+    least = first[len(first) // 2].ticks
+    again = [one.ticks for one in found(problem, work=300_000, baselines=False, least=least)]
+    assert all(ticks < least for ticks in again)
+    assert list(found(problem, work=300_000, baselines=False, least=1)) == []
+
+
+def test_a_good_hint_leads_to_a_good_plan_at_once() -> None:
+    problem = mixed(120)
+    long = list(found(problem, work=4_000_000))[-1]
+    hinted = pack(problem, work=60_000, hint=long.hint)
+    assert step_ticks(problem, hinted) <= 1.03 * long.ticks
 
 
 PLAIN = """

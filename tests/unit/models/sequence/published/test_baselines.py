@@ -142,3 +142,46 @@ def test_too_few_micro_batches_are_no_plan(most: int) -> None:
     problem = problem_of([8] * 9, most=most)
     assert best_homogeneous(problem) is None
     assert megatron_greedy(problem) is None
+
+
+def soonest_by_scanning(tokens, ticks, n_groups: int, room: int) -> list[int] | None:
+    load, held, group = [0] * n_groups, [0] * n_groups, []
+    for size, time in zip(tokens, ticks, strict=True):
+        can = [(load[g], g) for g in range(n_groups) if held[g] + size <= room]
+        if not can:
+            return None
+        g = min(can)[1]
+        load[g] += time
+        held[g] += size
+        group.append(g)
+    return group
+
+
+@few
+@given(
+    st.lists(st.integers(1, 12), min_size=1, max_size=30),
+    st.integers(1, 6),
+    st.integers(12, 40),
+)
+def test_groups_set_aside_come_back(lengths, n_groups, room) -> None:
+    tokens = sorted(lengths, reverse=True)
+    ticks = [size * size for size in tokens]
+    found = baselines._soonest(tokens, ticks, n_groups, room)
+    assert found == soonest_by_scanning(tokens, ticks, n_groups, room)
+
+
+@few
+@given(st.lists(st.tuples(st.integers(1, 12), st.integers(0, 9)), min_size=1, max_size=40))
+def test_the_lightest_group_with_room_is_found(asked) -> None:
+    groups, plain = baselines._Alike(), {}
+    for number, (size, work) in enumerate(sorted(asked, reverse=True)):
+        can = [(w, n, left) for n, (w, left) in plain.items() if left >= size]
+        lightest = groups.lightest(size)
+        assert lightest == min(can, default=None)
+        if lightest is None or number % 3 == 0:
+            groups.put(float(work), number, 30 - size)
+            plain[number] = (float(work), 30 - size)
+        else:
+            w, n, left = lightest
+            groups.replace(w + work, n, left - size)
+            plain[n] = (w + work, left - size)

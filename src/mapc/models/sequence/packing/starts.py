@@ -1,0 +1,178 @@
+"""Starts of a search: targets of micro-batches, what opening groups costs, and all arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mapc.graph.operators import IntArray
+from mapc.models.sequence.bounds.area import least_micro_batches, most_micro_batches
+from mapc.models.sequence.packing.hints import Hint
+from mapc.models.sequence.problem import FloatArray, SequenceProblem
+
+COUNTS_TRIED = 3
+"""Counts of micro-batches with starts of their own."""
+RATIOS = (1.0, 0.8, 0.6, 0.4, 0.25)
+"""Targets of a start: each micro-batch's share over the one before."""
+PREMIUM = 1.025
+"""What rank-time in a new group of several ranks counts, over that in an old one."""
+DEAR = (1.05, 1.15, 1.4)
+"""What premiums of a start are multiplied with at most, the widest groups' most."""
+USUAL, ODD, ODD_EACH = (0.93, 1.07), (0.5, 1.5), 8
+"""Changes of premiums that did well; what premiums are multiplied with every so many starts."""
+SCANNED, SCANNED_AGAIN = 2048, 256
+"""Groups that a sequence is tried in when all are packed, and when a corner is."""
+TIGHTEN = 0.003
+"""What targets lose at first after success."""
+INHERIT = 0.25
+"""How often a start near the best one takes its premiums as well."""
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """One search: arrays as `mapc.models.sequence.packing.state_kernels` describes them."""
+
+    random: NDArray[np.uint64]
+    premium: FloatArray
+    problem: tuple[FloatArray, FloatArray, IntArray, IntArray, IntArray]
+    state: tuple[FloatArray, IntArray, IntArray, FloatArray, IntArray, IntArray, IntArray]
+    best: FloatArray
+    best_groups: IntArray
+    best_items: IntArray
+    search: FloatArray
+
+    @property
+    def step(self) -> float:
+        """Ticks of the best step so far; infinite before the first."""
+        return float(self.best[0])
+
+    def construct(self, kernels: ModuleType, first: int, work: int) -> int:
+        """Return the sequence to go on with, K at the end, -1 where memory does not do."""
+        arguments = (self.random, self.premium, self.problem, self.state)
+        return int(kernels.construct(first, work, SCANNED, *arguments))
+
+    def improve(self, kernels: ModuleType, work: int) -> int:
+        """Search for about so many looks; return those taken."""
+        arguments = (self.random, self.premium, self.problem, self.state)
+        found = (self.best, self.best_groups, self.best_items, self.search)
+        return int(kernels.improve(work, SCANNED_AGAIN, *arguments, *found))
+
+    def reached(self) -> FloatArray:
+        """float64[Q]: the slowest group of each micro-batch of the best plan."""
+        time, fixed = self.problem[:2]
+        batch, mode = self.best_groups
+        ticks = np.where(mode >= 0, fixed[mode], 0.0)
+        np.add.at(ticks, self.best_items, time[mode[self.best_items], np.arange(time.shape[1])])
+        slowest = np.zeros(len(self.state[0]))
+        np.maximum.at(slowest, batch[mode >= 0], ticks[mode >= 0])
+        return slowest
+
+
+class Sizes:
+    """The figures starts are made from: times, memory, least rank-time of all."""
+
+    def __init__(self, problem: SequenceProblem, order: IntArray) -> None:
+        cost = problem.cost
+        self.degree = cost.degree.astype(np.int64)
+        self.time = np.ascontiguousarray(problem.ticks[:, order], dtype=np.float64)
+        self.fixed = problem.fixed_ticks.astype(np.float64)
+        self.room = cost.tokens.astype(np.int64)
+        self.padded = problem.padded[order]
+        fits = problem.fits[:, order] & (self.degree <= problem.n_ranks)[:, None]
+        rank_time = np.where(fits, self.time * self.degree[:, None], np.inf).min(axis=0)
+        self.area = float(rank_time.sum()) / problem.n_ranks
+        alone = np.where(fits, self.time + self.fixed[:, None], np.inf).min(axis=0)
+        self.alone = float(alone.max())
+        self.base = float(self.fixed.min())
+        self.n_ranks, self.n_modes = problem.n_ranks, problem.n_modes
+        self.fewest, self.most = least_micro_batches(problem), most_micro_batches(problem)
+
+    def start(
+        self,
+        rng: np.random.Generator,
+        random: NDArray[np.uint64],
+        best: Start | None,
+        least: float,
+        number: int,
+    ) -> Start | None:
+        """Return one more start: of its own, or near the best one; None if no count can pay."""
+        pays = [
+            count
+            for count in range(self.fewest, min(self.most, self.fewest + COUNTS_TRIED - 1) + 1)
+            if self.area + count * self.base < least or best is None
+        ]
+        if best is not None and number % 2:
+            target = best.reached() * rng.uniform(0.97, 1.01, len(best.state[0]))
+            premium = (
+                best.premium * rng.uniform(*USUAL, self.n_modes)
+                if rng.random() < INHERIT
+                else self._premium(rng, number)
+            )
+            return self._made(random, premium, target)
+        if pays:
+            # the least counts more often: what they cost in memory they mostly save in fixed time
+            count = pays[int(len(pays) * rng.random() ** 2)]
+            target = self._targets(count, float(rng.choice(RATIOS)), rng.uniform(1.0, 1.2))
+        else:
+            return None
+        return self._made(random, self._premium(rng, number), target)
+
+    def hinted(
+        self, rng: np.random.Generator, random: NDArray[np.uint64], hint: Hint, number: int
+    ) -> Start:
+        """Return a start at the targets of a hint, or near them."""
+        target = np.sort(hint.target)[::-1].astype(np.float64)
+        premium = self._premium(rng, number) if hint.premium is None else hint.premium.copy()
+        if number:
+            target = target * rng.uniform(0.99, 1.02, len(target))
+            premium = premium * rng.uniform(*USUAL, len(premium))
+        return self._made(random, premium, target)
+
+    def _premium(self, rng: np.random.Generator, number: int) -> FloatArray:
+        """Return what new groups cost; mostly, the wider they are the more."""
+        premium = np.where(self.degree > 1, PREMIUM, 1.0)
+        if number and number % ODD_EACH == 0:
+            return premium * rng.uniform(*ODD, len(premium))
+        if number:
+            top = float(rng.choice(DEAR))
+            premium *= np.sort(rng.uniform(0.95, top, len(premium)))
+        return premium
+
+    def _targets(self, count: int, ratio: float, slack: float) -> FloatArray:
+        """Share the step in a geometric way; the longest sequence gets its time at least."""
+        share = ratio ** np.arange(count)
+        target: FloatArray = self.base + self.area * slack * share / share.sum()
+        if count > 1 and target[0] < self.alone:
+            target[0] = self.alone * (1.0 + (slack - 1.0) / 4)
+            rest = max(self.area * slack - (target[0] - self.base), 0.1 * self.area)
+            target[1:] = self.base + rest * share[1:] / share[1:].sum()
+        target[0] = max(target[0], self.alone)
+        return target
+
+    def _made(self, random: NDArray[np.uint64], premium: FloatArray, target: FloatArray) -> Start:
+        """Return a start with nothing assigned."""
+        count, n_items = len(target), len(self.padded)
+        n_groups = min(self.n_ranks * count, n_items + count)
+        groups = np.full((10, n_groups), -1, dtype=np.int64)
+        groups[5] = groups[6] = np.arange(n_groups)
+        return Start(
+            random,
+            premium,
+            (self.time, self.fixed, self.degree, self.room, self.padded),
+            (
+                target,
+                np.full(count, self.n_ranks, dtype=np.int64),
+                groups,
+                np.zeros(n_groups),
+                np.full((3, n_items), -1, dtype=np.int64),
+                np.zeros((4, 2 * (n_items + n_groups) + 1024), dtype=np.int64),
+                np.zeros(4, dtype=np.int64),
+            ),
+            np.array([np.inf]),
+            np.full((2, n_groups), -1, dtype=np.int64),
+            np.zeros(n_items, dtype=np.int64),
+            np.array([np.inf, 0.0, TIGHTEN]),
+        )
