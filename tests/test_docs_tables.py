@@ -66,6 +66,14 @@ def test_the_importer_of_lengths_and_its_options_are_listed() -> None:
     assert flags == {*importers, *(o.flag for one in importers.values() for o in one.options)}
 
 
+def test_the_importer_of_torch_programs_and_its_options_are_listed() -> None:
+    text = section("instances.md", "## Torch programs")
+    flags = {flag.split()[0] for row in rows(text) for flag in quoted(row[0])}
+    importers = {name: one for name, one in IMPORTERS.items() if one.kind == "memory"}
+    assert flags == {o.flag for one in importers.values() for o in one.options}
+    assert all(f"import {name} FILE" in text for name in importers)
+
+
 def test_tie_rules_and_presets_are_listed() -> None:
     cells = rows(section("instances.md", "### Ties"))
     presets = {name: tuple(quoted(row[1])) for row in cells for name in quoted(row[0])}

@@ -45,7 +45,8 @@ def read(
     Parameters
     ----------
     path : path
-        ``.onnx``, ``.json`` (instance, or plain operator graph) or ``.csv`` (minimalloc).
+        ``.onnx``, ``.pt2`` (torch), ``.json`` (instance, or plain operator graph) or ``.csv``
+        (minimalloc). The importer ``torch`` also takes a ``torch.export.ExportedProgram``.
     scratchpad : str or int, optional
         Capacity: bytes, a size such as ``"1568KiB"``, or ``"M_R"``, ``"M_H"``, ``"M_P"``.
     dtype : str, optional
@@ -77,7 +78,9 @@ def read(
     reading = {"dtype": dtype, "fuse": fuse, "weights": weights, "alignment": alignment}
     if importer is not None:
         given = {name: value for name, value in {**reading, "dims": dims}.items() if value}
-        problem = _import(importer, fspath(path), {**given, **options})
+        # what is no path, some importers take as it is, others refuse
+        file = fspath(path) if isinstance(path, str | PathLike) else path
+        problem = _import(importer, file, {**given, **options})
     elif options:
         raise UsageError(f"option {next(iter(options))!r}: unknown without an importer")
     elif isinstance(weights, str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from mapc.instances.formats import Format, Found, Source
 from mapc.instances.graph_json import parse_graph
 from mapc.instances.onnx_graph import to_operator_graph
 from mapc.instances.onnx_model import load_model
+from mapc.instances.torch_export import load_exported, lower_exported
 from mapc.models.memory.problem import MemoryProblem
 
 
@@ -34,6 +36,21 @@ def _onnx(source: Source, options: Mapping[str, Any]) -> Problem:
     except InstanceError as error:
         raise error.inside(source.where) from None
     return MemoryProblem(graph, provenance={**source.provenance("onnx", options), "counts": counts})
+
+
+def _is_torch(source: Source) -> bool:
+    # a ZIP like many; what tells them apart is the name
+    return source.suffix == ".pt2" and source.data[:2] == b"PK"
+
+
+def _torch(source: Source, options: Mapping[str, Any]) -> Problem:
+    program = load_exported(io.BytesIO(source.data), source.where)
+    try:
+        return lower_exported(
+            program, source.stem, source.provenance("torch", options), **dict(options)
+        )
+    except InstanceError as error:
+        raise error.inside(source.where) from None
 
 
 def _is_graph(source: Source) -> bool:
@@ -75,6 +92,15 @@ FORMATS: list[Format] = [
         sniff=_is_onnx,
         parse=_onnx,
         options=frozenset({"dtype", "fuse", "weights", "dims"}),
+        binary=True,
+    ),
+    Format(
+        name="torch",
+        title="an exported torch program",
+        hint="an exported torch program (.pt2)",
+        sniff=_is_torch,
+        parse=_torch,
+        options=frozenset({"dtype", "fuse", "weights"}),
         binary=True,
     ),
     Format(

@@ -27,6 +27,7 @@ from mapc.instances.importers.weights import (
     import_safetensors,
 )
 from mapc.instances.sensitivity.tensors import LOSSES, RELATIVE, SQUARED
+from mapc.instances.torch_export import import_torch
 from mapc.options import Option
 
 
@@ -120,6 +121,17 @@ IMPORTERS: dict[str, Importer] = {
             "lengths of sequences: a global batch of them on a cluster",
             "sequence",
         ),
+        Importer(
+            "torch",
+            import_torch,
+            (
+                Option("dtype", "Number format of all floating-point tensors, e.g. int8."),
+                Option("fuse", "Merge elementwise operators into their producers.", bool, False),
+                Option("weights", "Keep parameters, as constants.", bool, False),
+            ),
+            "program of torch.export, saved as .pt2: operators and tensors",
+            "memory",
+        ),
     ]
 }
 """Importers by name, as in ``mapc import NAME FILE``."""
@@ -142,6 +154,7 @@ __all__ = [
     "import_sglang",
     "import_table",
     "import_tensorrt_llm",
+    "import_torch",
     "import_trace",
     "import_vllm",
     "ties_by_rule",

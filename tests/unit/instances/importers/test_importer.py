@@ -35,7 +35,8 @@ def test_only_families_with_budgets_take_them(tmp_path: Path) -> None:
     path = tmp_path / "c.csv"
     path.write_text("1,2\n3,4\n")
     assert {i.kind for i in IMPORTERS.values() if i.budgeted} == set(api.BUDGETED)
-    assert {i.kind for i in IMPORTERS.values() if not i.budgeted} == {"placement", "sequence"}
+    kinds = {i.kind for i in IMPORTERS.values() if not i.budgeted}
+    assert kinds == {"memory", "placement", "sequence"}
     assert IMPORTERS["counts"](path, ranks=2).n_experts == 2
     with pytest.raises(UsageError, match="importer counts: placement problems have no budgets"):
         IMPORTERS["counts"](path, ranks=2, budget=["size=4"])
