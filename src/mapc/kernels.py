@@ -52,6 +52,11 @@ MODULES: tuple[str, ...] = (
     "mapc.models.placement.chains.coordinate_kernels",
     "mapc.models.placement.chains.pair_bounds_kernels",
     "mapc.models.placement.chains.chain_kernels",
+    "mapc.models.allocation.exact.state_kernels",
+    "mapc.models.allocation.exact.propagation_kernels",
+    "mapc.models.allocation.exact.regions_kernels",
+    "mapc.models.allocation.exact.table_kernels",
+    "mapc.models.allocation.exact.search_kernels",
     "mapc.models.sequence.packing.state_kernels",
     "mapc.models.sequence.packing.search_kernels",
     "mapc.models.sequence.bounds.columns_kernels",
@@ -65,7 +70,7 @@ MODULES: tuple[str, ...] = (
 )
 """Every kernel module, in the order in which they are compiled."""
 
-POLL = 0.05
+POLL = 0.02
 """Seconds between two questions whether to give up waiting."""
 _STARTED, _DONE = "started", "done"
 _children: dict[str, subprocess.Popen[bytes]] = {}
@@ -115,20 +120,21 @@ def load(name: str, done: Callable[[], bool] | None = None) -> ModuleType | None
     for importing in list(_threads.values()):  # they hold the locks of what they import
         if not _joined(importing, done):
             return None
-    if name in sys.modules or plain() or warm(name):
+    cold = not (name in sys.modules or plain() or warm(name))
+    if not cold and (name in sys.modules or done is None):
         return import_module(name)
-    while _lasting(name) and (compiling := _compiling(name)).poll() is None:
+    while cold and _lasting(name) and (compiling := _compiling(name)).poll() is None:
         if done is not None and done():
             return None
         with contextlib.suppress(subprocess.TimeoutExpired):
             compiling.wait(POLL)
     _children.pop(name, None)
-    if not warm(name):
+    if done is not None or not warm(name):  # even what is compiled takes long to import
         _threads[name] = Thread(target=_import, args=(name,), daemon=True)
         _threads[name].start()
         if not _joined(_threads[name], done):
             return None
-        del _threads[name]
+        _threads.pop(name, None)
     return import_module(name)  # once more where the thread failed: to say why
 
 
