@@ -79,7 +79,7 @@ class Engine(Store):
             self.find, self.pool, self.heap, self.layout.now, -1, -1,
         )  # fmt: skip
 
-    def advance(self, steps: int = STEPS) -> int:
+    def advance(self, steps: int) -> int:
         """Go on for some moves; return what the kernel says, once there is room to go on."""
         said = int(
             self.search.advance(
@@ -101,7 +101,7 @@ class Engine(Store):
         ``states`` limits the states stored. With a weight above 1 the first plan ends it.
         """
         while True:
-            said = self.advance()
+            said = self.advance(STEPS)
             if said == self.search.CLOSED:
                 return True
             if said != self.search.MORE or (done is not None and done()):
