@@ -6,6 +6,8 @@ Files: ``.npz`` (the array ``lengths``, or the only one), ``.npy``, and text: CS
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,6 +35,7 @@ DROP, CLIP, KEEP = "drop", "clip", "keep"
 BOTH, MEGATRON = "both", "megatron"
 PADDING = 128
 """FlexSP's: twice its 64 ranks."""
+MEMORY_LIMIT_GB = 30.0
 MAX_TOKENS = 2**40
 MAX_TOKENS_PER_RANK = 2**30
 """More are bytes: no rank has the memory for so many tokens."""
@@ -51,7 +54,9 @@ OPTIONS = (
     Option("max_length", "Longest sequence, in tokens: 192K, 128Ki.", default="192K"),
     Option("too_long", "What happens to longer ones.", default=DROP, choices=(DROP, CLIP, KEEP)),
     Option("padding", "Lengths are rounded up to multiples of it.", int, PADDING),
-    Option("memory_limit_gb", "Memory of a rank, for states and activations.", float, 30.0),
+    Option(
+        "memory_limit_gb", "Memory of a rank, for states and activations.", float, MEMORY_LIMIT_GB
+    ),
     Option("degrees", "Ranks a group may have, powers of two; all by default.", int, many=True),
     Option("heads", "Attention heads: all-to-all groups share them out evenly.", int),
     Option("kv_heads", "Key-value heads, likewise.", int),
@@ -69,6 +74,9 @@ OPTIONS = (
 )
 """Keywords of `import_lengths`, as command lines have them."""
 _TOKENS = re.compile(r"\s*(\d{1,13}(?:\.\d{1,6})?)\s*(k|ki|m|mi)?\s*\Z", re.ASCII | re.IGNORECASE)
+_NUMBER = re.compile(
+    r"[+-]?(?:\d+\.?\d*(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?|nan|inf(?:inity)?)\Z", re.ASCII | re.I
+)
 _FACTORS = {"": 1, "k": 10**3, "ki": 2**10, "m": 10**6, "mi": 2**20}
 
 
@@ -138,31 +146,51 @@ def read_lengths(path: str | Path) -> IntArray:
 
 
 def _from_text(text: str, where: str) -> Any:
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-    if lines and any(c.isalpha() for c in lines[0]):
-        header = [cell.strip().lower() for cell in lines[0].split(",")]
-        at = next((i for i, name in enumerate(header) if name in ("length", "lengths")), None)
-        if at is None:
-            raise InstanceError(f"columns {lines[0]!r}"[:80], where, "a column 'length'")
-        cells = [row.split(",")[at : at + 1] for row in lines[1:] if row.strip()]
-        words = [cell[0].strip() if cell else "" for cell in cells]
+    lines = [
+        (at, line)
+        for at, line in enumerate(text.splitlines(), 1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+    # a header has no numbers; a word among numbers is a wrong number, and named as such
+    if lines and not any(map(_is_number, lines[0][1].replace(",", " ").split())):
+        words = _column(lines, where)
     else:
-        words = "\n".join(lines).replace(",", " ").split()
+        words = [word for _, line in lines for word in line.replace(",", " ").split()]
+    # Python reads 1_000 and digits of other scripts, tables do not
+    joined = " ".join(words)
+    if joined.isascii() and "_" not in joined:
+        with contextlib.suppress(ValueError):
+            return np.array(words, dtype=np.float64)
+    for at, word in enumerate(words):
+        if not _is_number(word):
+            place = f"{where}: lengths[{at}]"
+            raise InstanceError(f"{word!r}"[:60], place, "a whole number")
+    return np.array(words, dtype=np.float64)
+
+
+def _column(lines: list[tuple[int, str]], where: str) -> list[str]:
+    """Return the cells of the column ``length`` of numbered lines, a header before them."""
     try:
-        return np.array(words, dtype=np.float64)
-    except ValueError:
-        at = next(i for i, word in enumerate(words) if not _is_number(word))
-        raise InstanceError(
-            f"{words[at]!r}"[:60], f"{where}: lengths[{at}]", "a whole number"
-        ) from None
+        header, *rows = csv.reader([line for _, line in lines], strict=True)
+    except csv.Error as error:
+        raise InstanceError(f"malformed CSV: {error}", where, "a table") from None
+    names = [name.strip().lower() for name in header]
+    found = [i for i, name in enumerate(names) if name in ("length", "lengths")]
+    if len(found) != 1:
+        columns = f"columns {lines[0][1]!r}"[:80]
+        raise InstanceError(columns, where, f"{'a' if not found else 'one'} column 'length'")
+    for number, row in enumerate(rows):
+        if len(row) != len(names):
+            # of cells that span lines the reader makes fewer rows; then count rows
+            whole = len(rows) + 1 == len(lines)
+            place = f"line {lines[number + 1][0]}" if whole else f"row {number}"
+            right = f"{len(names)} as in the header"
+            raise InstanceError(f"{len(row)} fields", f"{where}: {place}", right)
+    return [row[found[0]].strip() for row in rows]
 
 
 def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+    return _NUMBER.match(word) is not None
 
 
 def import_lengths(
@@ -176,7 +204,7 @@ def import_lengths(
     max_length: str | int = "192K",
     too_long: str = DROP,
     padding: int = PADDING,
-    memory_limit_gb: float = 30.0,
+    memory_limit_gb: float = MEMORY_LIMIT_GB,
     degrees: Sequence[int] | None = None,
     heads: int | None = None,
     kv_heads: int | None = None,
@@ -245,9 +273,15 @@ def import_lengths(
         )  # fmt: skip
         source["model"] = model
     else:
-        for name, value in (("heads", heads), ("kv heads", kv_heads), ("bandwidth", bandwidth)):
-            if value is not None:
-                raise UsageError(f"{name}: apply to FlexSP's models only")
+        for name, given in (
+            ("heads", heads is not None),
+            ("kv heads", kv_heads is not None),
+            ("bandwidth", bandwidth is not None),
+            ("sharing", sharing != ULYSSES),
+            ("memory limit", memory_limit_gb != MEMORY_LIMIT_GB),
+        ):
+            if given:
+                raise UsageError(f"{name}: applies to FlexSP's models only")
         cost = _other_cost(timings, tokens_per_rank, ranks, degrees, source)
     lengths = _batch(_within(read_lengths(path), limit, too_long), batch, index, where)
     stem = "lengths" if str(path) == STREAM else Path(path).stem

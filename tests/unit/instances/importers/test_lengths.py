@@ -35,8 +35,12 @@ def test_what_are_no_tokens(text):
         ("a.txt", "5\n7000\n128\n200000\n129\n40000\n"),
         ("a.txt", "# corpus\n5, 7000 128\n200000 129 40000"),
         ("a.csv", "doc,Length\n1,5\n2,7000\n3,128\n\n4,200000\n5,129\n6,40000\n"),
+        ("a.csv", "# corpus\n\nlength\n5\n7000\n128\n# half\n200000\n129\n40000\n"),
+        ("a.csv", '"doc","length"\r\n"a,12,b",5\r\n"x",7000\r\ny,"128"\r\n'
+         '"two\nlines",200000\r\nz,129\r\nz,40000\r\n'),
+        ("a.txt", "5e0 7e3\n128. 2.0e5 129\n+40000"),
     ],
-)
+)  # fmt: skip
 def test_text_files(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     assert read_lengths(tmp_path / name).tolist() == VALUES
@@ -73,10 +77,18 @@ def test_arrays_that_are_no_lengths(tmp_path, array, message):
         ("5\nmany\n", "lengths[1]: 'many'; expected a whole number"),
         ("length\n5\n-3\n", "lengths[1]: -3.0; expected"),
         ("#\n", "no lengths"),
+        ("5 six 7\n", "lengths[1]: 'six'; expected a whole number"),
+        ("5 nan\n", "lengths[1]: nan; expected a whole number"),
+        ("1_000 5\n", "lengths[0]: '1_000'; expected a whole number"),
+        ("5 \u0666\n", "lengths[1]: '\u0666'; expected a whole number"),
+        ("length,lengths\n5,6\n", "columns 'length,lengths'; expected one column 'length'"),
+        ("# two\na,length\n1,5\n\n2\n", "a.csv: line 5: 1 fields; expected 2 as in the header"),
+        ("a,length\n1,2,3\n", "a.csv: line 2: 3 fields; expected 2 as in the header"),
+        ('length\n"5\n', "malformed CSV"),
     ],
 )
 def test_text_that_is_no_lengths(tmp_path, text, message):
-    (tmp_path / "a.csv").write_text(text)
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
     with pytest.raises(InstanceError) as refused:
         read_lengths(tmp_path / "a.csv")
     assert message in str(refused.value)
@@ -162,7 +174,12 @@ def test_a_batch_past_the_end(npy):
         ({"too_long": "cut"}, "too long 'cut': expected drop, clip or keep"),
         ({"sharing": "tree"}, "sharing 'tree': expected"),
         ({"model": "megatron"}, "tokens per rank: missing"),
-        ({"model": "megatron", "tokens_per_rank": 5, "heads": 8}, "heads: apply to FlexSP's"),
+        ({"model": "megatron", "tokens_per_rank": 5, "heads": 8}, "heads: applies to FlexSP's"),
+        ({"model": "megatron", "tokens_per_rank": 5, "sharing": "both"}, "sharing: applies to"),
+        (
+            {"model": "megatron", "tokens_per_rank": 5, "memory_limit_gb": 80.0},
+            "memory limit: applies to FlexSP's models only",
+        ),
         ({"tokens_per_rank": 5}, "tokens per rank: follow from the memory"),
         ({"timings": "t.csv", "tokens_per_rank": 5, "degrees": [1]}, "degrees: with timings"),
     ],
