@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = 1 << 52
 """Tokens of all sequences together, and of a group: floats and int64 count them exactly."""
-MAX_RANKS = 1 << 31
+MAX_RANKS = 1 << 20
+"""Methods and files may hold a number for each rank."""
 LONGEST, SHORTEST = 1e300, 1e-200
 """Milliseconds of the longest step of all, unless it takes none: ticks stay normal floats."""
 

@@ -49,6 +49,10 @@ REFUSED = [
     (lambda: problem_of([1], padding=128.0), "padding: 128.0; expected an int"),
     # cluster
     (lambda: problem_of([1], n_ranks=0, node_ranks=1), "n_ranks: 0; expected an int, 1 to"),
+    (
+        lambda: problem_of([1], n_ranks=10**9, node_ranks=1),
+        "n_ranks: 1000000000; expected an int, 1 to 1048576",
+    ),
     (lambda: problem_of([1], n_ranks=True), "n_ranks: True"),
     (lambda: problem_of([1], n_ranks=8, node_ranks=16), "node_ranks: 16; expected an int, 1 to 8"),
     (

@@ -245,7 +245,7 @@ def _tokens_per_rank(model: FlexspModel, n_ranks: int, max_length: int, limit_gb
             f"{limit_gb:g} GB",
             "memory limit",
             f"{math.ceil((states + model.activation) / 1024 * 100) / 100} GB or more, what model "
-            f"states on {n_ranks} ranks and one token take",
+            f"states on {n_ranks} {'rank' if n_ranks == 1 else 'ranks'} and one token take",
         )
     return tokens
 
@@ -263,6 +263,8 @@ def _modes(
     for name, count in counts.items():
         if count is not None:
             _whole(name, count, 10**6)
+    if heads and kv_heads and heads % kv_heads:
+        raise InstanceError(f"{kv_heads}", "kv heads", f"a divisor of the {heads} heads")
     given = [count for count in counts.values() if count is not None]
     modes = []
     for degree in degrees:

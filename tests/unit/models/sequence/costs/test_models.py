@@ -92,12 +92,20 @@ def test_ranks_need_not_be_a_power_of_two():
             "degrees: 8; expected a power of two that divides 12 heads",
         ),
         ({"kinds": ("tree",)}, "kind: 'tree'; expected ulysses or ring"),
-        ({"memory_limit_gb": 30e9}, "memory limit: 30000000000.0; expected GB of 1024 MB, above 0 to 8192"),
+        (
+            {"memory_limit_gb": 30e9},
+            "memory limit: 30000000000.0; expected GB of 1024 MB, above 0 to 8192",
+        ),
         ({"memory_limit_gb": 1.5}, "memory limit: 1.5 GB; expected 1.79 GB or more"),
         ({"bandwidth": {2: 1e11}}, "bandwidth of degree 2: 100000000000.0; expected GB/s"),
         ({"overlap": 2.0}, "overlap: 2.0; expected 0 to 1"),
         ({"n_ranks": 0}, "ranks: 0; expected a whole number"),
         ({"heads": 0}, "heads: 0; expected a whole number"),
+        ({"heads": 32, "kv_heads": 64}, "kv heads: 64; expected a divisor of the 32 heads"),
+        (
+            {"n_ranks": 1, "node_ranks": 1, "degrees": [1]},
+            "memory limit: 30 GB; expected 113.89 GB or more, what model states on 1 rank and",
+        ),
         ({"max_length": 1.5}, "max length: 1.5; expected a whole number"),
     ],
 )
