@@ -287,6 +287,7 @@ def run(problem: SequenceProblem, search: Search) -> None:
     work: int | None = WORK
     done, stale = search.done, np.inf
     if not search.deterministic:
+        load(KERNELS, search.done)  # the first time in a process: not part of what it may take
         left = search.remaining()
         if left > LITTLE:
             stale = max(STALE, STALE_EACH * problem.n_sequences)
