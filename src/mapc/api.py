@@ -291,8 +291,8 @@ def export(problem: Any, plan: Any, to: str, **options: Any) -> str | bytes:
     from mapc.deploy import EXPORTERS
 
     kind = family_of(problem).kind
-    if to not in EXPORTERS or EXPORTERS[to].kind != kind:
-        right = ", ".join(name for name, one in EXPORTERS.items() if one.kind == kind)
+    if to not in EXPORTERS or kind not in EXPORTERS[to].kinds:
+        right = ", ".join(name for name, one in EXPORTERS.items() if kind in one.kinds)
         what = "unknown" if to not in EXPORTERS else f"takes no {kind} plans"
         raise UsageError(f"runtime {to!r}: {what}; expected {right or f'none: {kind} has none'}")
     violations = check(problem, plan)

@@ -102,7 +102,9 @@ def _list(as_json: bool) -> None:
     from mapc.deploy import EXPORTERS
 
     if not as_json:
-        rows = [(one.name, one.kind, one.suffix, one.summary) for one in EXPORTERS.values()]
+        rows = [
+            (one.name, ", ".join(one.kinds), one.suffix, one.summary) for one in EXPORTERS.values()
+        ]
         print_columns(("runtime", "family", "file", "what it is"), rows)
         return
     listing = [

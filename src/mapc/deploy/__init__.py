@@ -34,6 +34,8 @@ class Exporter:
     options : tuple of Option
     summary : str
         One line.
+    also : tuple of str
+        Further families whose plans it takes.
     """
 
     name: str
@@ -42,6 +44,12 @@ class Exporter:
     target: str
     options: tuple[Option, ...]
     summary: str
+    also: tuple[str, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """All families whose plans it takes."""
+        return (self.kind, *self.also)
 
     def __call__(self, problem: Any, plan: Any, **options: Any) -> str | bytes:
         """Return the content of the file; equal plans and options give equal contents.
@@ -247,6 +255,32 @@ EXPORTERS: Mapping[str, Exporter] = {
                 choices=("all", "used"),
             ),
         ),
+        Exporter(
+            "arena-json",
+            "memory",
+            ".json",
+            f"{__name__}.arena:export_json",
+            (),
+            "Offset, size, first and last step of every buffer, as JSON.",
+            ("allocation",),
+        ),
+        Exporter(
+            "arena-c",
+            "memory",
+            ".h",
+            f"{__name__}.arena:export_c",
+            (Option("prefix", "What all names in the header begin with.", default="arena"),),
+            "Offset, size, first and last step of every buffer, as a C header.",
+            ("allocation",),
+        ),
+        Exporter(
+            "transfers",
+            "memory",
+            ".json",
+            f"{__name__}.transfers:export",
+            (),
+            "Commands step by step: load, run, store, with addresses and bytes.",
+        ),
     )
 }
 """By runtime; a further one is a further entry."""
@@ -267,4 +301,4 @@ def exporter(name: str) -> Exporter:
 
 def exporters_of(kind: str) -> tuple[Exporter, ...]:
     """Return the exporters that take plans of a family."""
-    return tuple(found for found in EXPORTERS.values() if found.kind == kind)
+    return tuple(found for found in EXPORTERS.values() if kind in found.kinds)

@@ -20,9 +20,17 @@ SIMPLE = {
 
 def test_every_exporter_is_tested() -> None:
     assert {found.name for found in exporters_of("bits")} == set(SIMPLE)
-    kinds = {found.kind for found in EXPORTERS.values()}
-    assert sum(len(exporters_of(kind)) for kind in kinds) == len(EXPORTERS)
-    assert exporters_of("memory") == ()
+    kinds = {kind for found in EXPORTERS.values() for kind in found.kinds}
+    assert {found.name for kind in kinds for found in exporters_of(kind)} == set(EXPORTERS)
+
+
+def test_arenas_are_written_for_two_families() -> None:
+    assert [found.name for found in exporters_of("memory")] == [
+        "arena-json",
+        "arena-c",
+        "transfers",
+    ]
+    assert [found.name for found in exporters_of("allocation")] == ["arena-json", "arena-c"]
 
 
 @pytest.mark.parametrize("name", SIMPLE)
