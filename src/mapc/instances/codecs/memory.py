@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from msgspec import field
+from msgspec import UNSET, Meta, UnsetType, field
 
 from mapc.graph.operators import OperatorGraph, Ragged
 from mapc.instances.codec import Codec
@@ -24,8 +24,13 @@ from mapc.instances.columns import (
     int64,
     mask,
 )
+from mapc.models.memory.options import PLAIN, Options
+from mapc.models.memory.options.model import MAX_COST, MAX_PREFETCH, as_rows
 from mapc.models.memory.plan import MemoryPlan
 from mapc.models.memory.problem import MemoryProblem
+
+Cost = Annotated[int, Meta(ge=0, le=MAX_COST, description="per byte")]
+Distance = Annotated[int, Meta(ge=0, le=MAX_PREFETCH, description="steps")]
 
 
 class OperatorColumns(Strict, frozen=True, kw_only=True):
@@ -50,6 +55,23 @@ class TensorColumns(Strict, frozen=True, kw_only=True):
     constants: list[Index] = field(default_factory=list)
 
 
+class MemoryOptions(Strict, frozen=True, kw_only=True):
+    """What the plain problem has not; indices of tensors and operators.
+
+    ``pinned`` tensors stay resident over the whole run; ``streamable`` are pairs of an operator and
+    an input it may read off-chip; ``in_place`` are an operator, an input, and an output that may
+    take over its bytes; a null ``stream_cost`` is the ``read_cost``.
+    """
+
+    read_cost: Cost = 1
+    write_cost: Cost = 1
+    stream_cost: Cost | None = None
+    pinned: list[Index] = field(default_factory=list)
+    streamable: list[tuple[Index, Index]] = field(default_factory=list)
+    in_place: list[tuple[Index, Index, Index]] = field(default_factory=list)
+    prefetch: Distance = 0
+
+
 class MemoryBody(Strict, frozen=True, kw_only=True):
     """A memory problem; the capacity is null while it is not decided."""
 
@@ -58,6 +80,7 @@ class MemoryBody(Strict, frozen=True, kw_only=True):
     alignment: Alignment = 1
     operators: OperatorColumns
     tensors: TensorColumns
+    options: MemoryOptions | UnsetType = UNSET
 
 
 class MemoryPlanColumns(Strict, frozen=True, kw_only=True):
@@ -70,6 +93,7 @@ class MemoryPlanColumns(Strict, frozen=True, kw_only=True):
     address: list[Address]
     written: list[bool]
     workspace_address: list[Address]
+    streamed: list[tuple[Index, Index]] | UnsetType = UNSET
 
 
 def _to_body(problem: MemoryProblem) -> MemoryBody:
@@ -91,7 +115,25 @@ def _to_body(problem: MemoryProblem) -> MemoryBody:
             outputs=np.flatnonzero(graph.is_output).tolist(),
             constants=np.flatnonzero(graph.is_constant).tolist(),
         ),
+        options=_to_options(problem.options),
     )
+
+
+def _to_options(options: Options) -> MemoryOptions | UnsetType:
+    """Return nothing for the plain problem: its files, and their hashes, stay what they were."""
+    if options == PLAIN:
+        return UNSET
+    columns: dict[str, Any] = {f.name: getattr(options, f.name) for f in fields(options)}
+    return MemoryOptions(**columns | {name: list(columns[name]) for name in _LISTS})
+
+
+_LISTS = ("pinned", "streamable", "in_place")
+
+
+def _from_options(columns: MemoryOptions | UnsetType) -> Options:
+    if isinstance(columns, UnsetType):
+        return PLAIN
+    return Options(**{f.name: getattr(columns, f.name) for f in fields(Options)})
 
 
 def _from_body(
@@ -116,12 +158,15 @@ def _from_body(
         capacity=body.capacity,
         alignment=body.alignment,
         capacity_note=body.capacity_note,
+        options=_from_options(body.options),
         provenance=provenance,
     )
 
 
 def _to_columns(plan: MemoryPlan) -> MemoryPlanColumns:
-    return MemoryPlanColumns(**{f.name: getattr(plan, f.name).tolist() for f in fields(plan)})
+    columns = {f.name: getattr(plan, f.name).tolist() for f in fields(plan)}
+    columns["streamed"] = [(o, t) for o, t in columns["streamed"]] or UNSET
+    return MemoryPlanColumns(**columns)
 
 
 def _from_columns(columns: MemoryPlanColumns, problem: MemoryProblem, where: str) -> MemoryPlan:
@@ -132,6 +177,9 @@ def _from_columns(columns: MemoryPlanColumns, problem: MemoryProblem, where: str
         check_length(getattr(columns, name), len(columns.tensor), f"{where}.{name}")
     check_indices(columns.order, graph.n_operators, f"{where}.order")
     check_indices(columns.tensor, graph.n_tensors, f"{where}.tensor")
+    streamed = as_rows([] if isinstance(columns.streamed, UnsetType) else columns.streamed, 2)
+    check_indices(streamed[:, 0].tolist(), graph.n_operators, f"{where}.streamed")
+    check_indices(streamed[:, 1].tolist(), graph.n_tensors, f"{where}.streamed")
     return MemoryPlan(
         order=int64(columns.order),
         tensor=int64(columns.tensor),
@@ -140,6 +188,7 @@ def _from_columns(columns: MemoryPlanColumns, problem: MemoryProblem, where: str
         address=int64(columns.address),
         written=np.asarray(columns.written, dtype=np.bool_),
         workspace_address=int64(columns.workspace_address),
+        streamed=streamed,
     )
 
 

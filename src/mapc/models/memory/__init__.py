@@ -9,6 +9,7 @@ from mapc.models.memory.bounds import ForcedSpans
 from mapc.models.memory.capacities import bracket_peak, with_capacity
 from mapc.models.memory.formulations import FORMULATIONS
 from mapc.models.memory.methods import METHODS
+from mapc.models.memory.options.methods import with_options
 from mapc.models.memory.problem import MemoryProblem
 from mapc.models.memory.schedule import Schedule
 from mapc.models.memory.verify import verify
@@ -21,7 +22,7 @@ class MemoryFamily:
 
     kind = "memory"
     problem_type = MemoryProblem
-    methods = METHODS
+    methods = with_options(METHODS)
     formulations = FORMULATIONS
     verify = staticmethod(verify)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
 from mapc.graph.operators import BoolArray, IntArray
+
+
+def _none() -> IntArray:
+    return np.zeros((0, 2), dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,6 +21,9 @@ class MemoryPlan:
     ``address[k]`` during the half-open steps ``[start[k], stop[k])``. It begins with a load, unless
     the tensor is produced at ``start[k]``; it writes the tensor out where ``written[k]``.
 
+    An output that takes over the bytes of an input has the same address, from the last step of
+    the input's residency on.
+
     Attributes
     ----------
     order : int64[n_operators]
@@ -25,6 +32,8 @@ class MemoryPlan:
     written : bool[k]
     workspace_address : int64[n_operators]
         Byte address of the workspace of each operator, -1 for one that needs none.
+    streamed : int64[j, 2]
+        Operator and tensor of every input that is read directly from off-chip.
     """
 
     order: IntArray
@@ -34,6 +43,7 @@ class MemoryPlan:
     address: IntArray
     written: BoolArray
     workspace_address: IntArray
+    streamed: IntArray = field(default_factory=_none)
 
     @property
     def residency(self) -> IntArray:

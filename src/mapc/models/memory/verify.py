@@ -6,16 +6,25 @@ computed again from the graph.
 Rules
 -----
 * The order runs every operator once, producers before consumers.
-* At the step of an operator its inputs, its outputs and its workspace are in the scratchpad.
-* Things in the scratchpad at one step do not overlap, lie within the capacity and are aligned.
+* At the step of an operator its inputs, its outputs and its workspace are in the scratchpad. An
+  input that it may stream, and the plan says it streams, need not be, but an off-chip copy exists.
+* Things in the scratchpad at one step do not overlap, lie within the capacity and are aligned. An
+  in-place pair may overlap at the step of its operator, if both are at one address, the input's
+  residency ends with this step and the output's begins with it.
 * A residency begins when its tensor is produced, or with a load; a load needs an off-chip copy:
   the tensor is an input or a constant, or an earlier residency wrote it out.
+* A residency that begins with a load begins at least as many steps before the first operator that
+  reads the tensor there as the prefetch distance says, or at step 0.
+* A pinned tensor has one residency, over all steps.
 * Every output that an operator produces is written out.
 
-Traffic
--------
-``extra`` is everything but the first load of an input or constant that is read, and the first
-write of an output.
+Cost
+----
+Loads, writes and streamed reads cost bytes times the cost per byte of each. What is *compulsory*
+is taken off: for an input or constant that is read, one load, or one streamed read where that is
+possible and cheaper; for an output that is produced, one write. In bytes, the first load (or else
+the first streamed read) and the first write count as compulsory, the rest as reloaded, streamed and
+spilled.
 """
 
 from __future__ import annotations
@@ -43,6 +52,8 @@ class _Replay:
     def __init__(self, problem: MemoryProblem, plan: MemoryPlan) -> None:
         self.graph = problem.graph
         self.plan = plan
+        self.options = problem.options
+        self.streamed: set[tuple[int, int]] = set()
         self.capacity = problem.capacity
         self.unit = problem.alignment
         self.violations: list[str] = []
@@ -80,11 +91,23 @@ class _Replay:
         if k and not (int(plan.tensor.min()) >= 0 and int(plan.tensor.max()) < graph.n_tensors):
             self.complain(f"plan: a residency names a tensor outside 0 to {graph.n_tensors - 1}")
             return False
+        self.check_streamed()
         wrong = (plan.start < 0) | (plan.start >= plan.stop) | (plan.stop > n)
         for r in np.flatnonzero(wrong):
             steps = f"[{plan.start[r]}, {plan.stop[r]})"
             self.complain(f"{self.tensor(plan.tensor[r])}: residency {steps} outside the steps")
         return not self.violations
+
+    def check_streamed(self) -> None:
+        """Only what may be streamed is streamed, and once."""
+        pairs = [(int(o), int(t)) for o, t in self.plan.streamed]
+        allowed = set(self.options.streamable)
+        for o, t in pairs:
+            if (o, t) not in allowed:
+                self.complain(f"plan: streams tensor {t} at operator {o}, which may not stream it")
+        self.streamed = set(pairs)
+        if len(self.streamed) < len(pairs):
+            self.complain("plan: an operator streams a tensor twice")
 
     # -- rules ---------------------------------------------------------------------------------
 
@@ -106,9 +129,8 @@ class _Replay:
         return rows
 
     def check_residencies(self, t: int, rows: list[int], step_of: dict[int, int]) -> dict[str, int]:
-        """Check one tensor's residencies and count its traffic in bytes."""
+        """Check one tensor's residencies and streamed reads, and count its traffic in bytes."""
         plan, producer = self.plan, int(self.graph.producer[t])
-        size = self.padded(int(self.graph.tensor_bytes[t]))
         on_chip_source = producer >= 0
         copy_since: int | None = None if on_chip_source else 0
         loads = writes = 0
@@ -120,6 +142,7 @@ class _Replay:
             until = stop
             if not (on_chip_source and step_of[producer] == start):
                 loads += 1
+                self.check_prefetch(t, start, stop, step_of)
                 if copy_since is None or copy_since > start:
                     self.complain(
                         f"{self.tensor(t)}: loaded at step {start} without an off-chip copy"
@@ -127,16 +150,53 @@ class _Replay:
             if plan.written[r]:
                 writes += 1
                 copy_since = stop if copy_since is None else copy_since
-        is_output = bool(self.graph.is_output[t])
-        if is_output and on_chip_source and writes == 0:
+        streams = sorted(step_of[o] for o, s in self.streamed if s == t)
+        for step in streams:
+            if copy_since is None or copy_since > step:
+                self.complain(f"{self.tensor(t)}: streamed at step {step} without an off-chip copy")
+        if t in self.options.pinned and [(plan.start[r], plan.stop[r]) for r in rows] != [
+            (0, len(plan.order))
+        ]:
+            self.complain(f"{self.tensor(t)}: pinned, but not resident from first to last step")
+        if self.graph.is_output[t] and on_chip_source and writes == 0:
             self.complain(f"{self.tensor(t)}: an output, never written out")
-        read = len(self.graph.consumers[t]) > 0
-        free_loads = min(loads, 1) if not on_chip_source and read else 0
-        free_writes = min(writes, 1) if on_chip_source and is_output else 0
+        return self.traffic(t, loads, writes, len(streams))
+
+    def check_prefetch(self, t: int, start: int, stop: int, step_of: dict[int, int]) -> None:
+        reads = [
+            step_of[o] for o in self.graph.consumers[t].tolist() if (o, t) not in self.streamed
+        ]
+        first = min((step for step in reads if start <= step < stop), default=None)
+        if first is not None and start > max(0, first - self.options.prefetch):
+            self.complain(
+                f"{self.tensor(t)}: loaded at step {start} for step {first}, not "
+                f"{self.options.prefetch} steps before"
+            )
+
+    def traffic(self, t: int, loads: int, writes: int, streams: int) -> dict[str, int]:
+        """Bytes of one tensor's transfers, compulsory and beyond, and the extra cost."""
+        options = self.options
+        size = self.padded(int(self.graph.tensor_bytes[t]))
+        is_source = bool(self.graph.producer[t] < 0)
+        read = is_source and len(self.graph.consumers[t]) > 0
+        write_free = int(bool(self.graph.is_output[t]) and not is_source)
+        load_free = min(loads, 1) if read else 0
+        stream_free = min(streams, 1) if read and not load_free else 0
+        cheapest = options.read_cost
+        if any(s == t for _, s in options.streamable):
+            cheapest = min(cheapest, options.streaming_cost)
+        cost = (
+            loads * options.read_cost
+            + (writes - write_free) * options.write_cost
+            + streams * options.streaming_cost
+            - read * cheapest
+        )
         return {
-            "compulsory": (free_loads + free_writes) * size,
-            "spilled": (writes - free_writes) * size,
-            "reloaded": (loads - free_loads) * size,
+            "compulsory": (load_free + stream_free + min(writes, write_free)) * size,
+            "spilled": (writes - min(writes, write_free)) * size,
+            "reloaded": (loads - load_free) * size,
+            "streamed": (streams - stream_free) * size,
+            "cost": cost * size,
         }
 
     def check_steps(self, rows_of: dict[int, list[int]]) -> int:
@@ -151,16 +211,38 @@ class _Replay:
             live = {t: r for t, r in live.items() if int(plan.stop[r]) > step}
             live.update({int(plan.tensor[r]): r for r in arriving[step]})
             for t in {*graph.inputs[o].tolist(), *graph.outputs[o].tolist()} - live.keys():
-                self.complain(f"{self.operator(o)} at step {step}: {self.tensor(t)} not resident")
+                if (o, t) not in self.streamed:
+                    self.complain(
+                        f"{self.operator(o)} at step {step}: {self.tensor(t)} not resident"
+                    )
+            over = self.taken_over(o, step, live)
             spans = [
                 (int(plan.address[r]), self.padded(int(graph.tensor_bytes[t])), self.tensor(t))
                 for t, r in live.items()
+                if t not in over
             ]
             if graph.workspace[o] > 0:
                 size = self.padded(int(graph.workspace[o]))
                 spans.append((int(plan.workspace_address[o]), size, f"workspace of step {step}"))
             highest = max(highest, self.check_spans(step, spans))
         return highest
+
+    def taken_over(self, o: int, step: int, live: dict[int, int]) -> set[int]:
+        """Of every in-place pair at one address, the smaller tensor: it lies within the other."""
+        plan = self.plan
+        within: set[int] = set()
+        used: set[int] = set()
+        for operator, a, b in self.options.in_place:
+            if operator != o or not {a, b} <= live.keys() or {a, b} & used:
+                continue
+            old, new = live[a], live[b]
+            if plan.address[old] == plan.address[new] and (plan.stop[old], plan.start[new]) == (
+                step + 1,
+                step,
+            ):
+                used |= {a, b}
+                within.add(min((a, b), key=lambda t: int(self.graph.tensor_bytes[t])))
+        return within
 
     def check_spans(self, step: int, spans: list[tuple[int, int, str]]) -> int:
         top, below = 0, ""
@@ -177,7 +259,7 @@ class _Replay:
 
 
 def verify(problem: MemoryProblem, plan: MemoryPlan) -> Verdict:
-    """Return the broken rules, the extra traffic in bytes and the other figures of a plan."""
+    """Return the broken rules, the extra cost (bytes, without options) and the other figures."""
     replay = _Replay(problem, plan)
     facts: dict[str, Any] = {}
     objective: int | None = None
@@ -186,6 +268,10 @@ def verify(problem: MemoryProblem, plan: MemoryPlan) -> Verdict:
             step_of = {int(o): step for step, o in enumerate(plan.order)}
             replay.check_order(step_of)
             rows_of = replay.residencies()
+            streamed = {t for _, t in replay.streamed}
+            sources = np.flatnonzero(problem.graph.producer < 0).tolist()
+            for t in streamed | set(sources) | set(problem.options.pinned):
+                rows_of.setdefault(t, [])
             unwritten = [
                 t
                 for t in np.flatnonzero(problem.graph.is_output).tolist()
@@ -194,12 +280,10 @@ def verify(problem: MemoryProblem, plan: MemoryPlan) -> Verdict:
             for t in unwritten:
                 replay.complain(f"{replay.tensor(t)}: an output, never written out")
             traffic = [replay.check_residencies(t, rows, step_of) for t, rows in rows_of.items()]
-            facts = {
-                f"{key}_bytes": sum(part[key] for part in traffic)
-                for key in ("compulsory", "spilled", "reloaded")
-            }
+            keys = ["compulsory", "spilled", "reloaded", *["streamed"][: bool(streamed)]]
+            facts = {f"{key}_bytes": sum(part[key] for part in traffic) for key in keys}
             facts["peak_bytes"] = replay.check_steps(rows_of)
-            objective = facts["spilled_bytes"] + facts["reloaded_bytes"]
+            objective = sum(part["cost"] for part in traffic)
     except _TooManyError:
         replay.violations.append("... and more")
     return Verdict(tuple(replay.violations), objective, facts)
