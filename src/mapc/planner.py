@@ -30,6 +30,7 @@ from mapc.graph.operators import IntArray
 from mapc.kernels import MODULES, load, plain, warm
 from mapc.models.sequence.assembly import step_ticks
 from mapc.models.sequence.bounds.area import step_bound
+from mapc.models.sequence.costs.bandwidths import is_number
 from mapc.models.sequence.costs.fitting import FittedCost
 from mapc.models.sequence.costs.models import FlexspModel, flexsp_cost
 from mapc.models.sequence.packing.hints import Hint
@@ -43,6 +44,8 @@ __all__ = ["Cluster", "Group", "MicroBatch", "Planner", "Step"]
 
 RESERVE, RESERVE_EACH = 2e-3, 3e-6
 """Seconds kept for verifying: in all, and for each sequence."""
+MOST_SEQUENCES = 1 << 20
+"""More micro-batches than this are never asked for."""
 ALIKE = 0.05
 """Part by which the longest sequence, and all tokens, of batches that are alike differ at most."""
 _KERNELS = tuple(name for name in MODULES if name.startswith("mapc.models.sequence.packing."))
@@ -207,19 +210,18 @@ class Planner:
         warm_start: bool = True,
         **options: Any,
     ) -> None:
-        if not 0 < deadline < float("inf"):
+        if not isinstance(cluster, Cluster):
+            raise UsageError(f"cluster {cluster!r}: expected Cluster(ranks, ranks_per_node)")
+        if not (is_number(deadline) and 0 < deadline < float("inf")):
             raise UsageError(f"deadline {deadline!r}: expected seconds above 0")
-        if work is not None and (not isinstance(work, int) or work < 1):
-            raise UsageError(f"work {work!r}: expected a whole number from 1 on")
-        if not isinstance(seed, int) or seed < 0:
-            raise UsageError(f"seed {seed!r}: expected a whole number from 0 on")
-        self.cluster, self.deadline, self.work, self.seed = cluster, deadline, work, seed
-        self.padding, self.least, self.most = padding, least, most
-        self.warm_start = warm_start
-        self.cost = _cost(cluster, cost_model, options)
+        self.cluster = Cluster(_plain(cluster.ranks), _plain(cluster.ranks_per_node))
+        self.deadline, self.warm_start = float(deadline), warm_start
+        self.work = None if work is None else _counted("work", work, 1)
+        self.seed = _counted("seed", seed, 0)
+        self.padding, self.least, self.most = _plain(padding), _plain(least), _plain(most)
+        self.cost = _cost(self.cluster, cost_model, options)
         self._before: _Before | None = None
-        # refuses now what every call would refuse; `least` sequences or more come later
-        self._problem(np.ones(max(1, least) if isinstance(least, int) else 1, dtype=np.int64))
+        self._smallest()  # refuses now what every call would refuse
         _prepare()
 
     @property
@@ -233,7 +235,7 @@ class Planner:
 
     def process_groups(self) -> tuple[range, ...]:
         """Return the ranks of every group that any plan may have, at most 2 N - 1."""
-        problem = self._problem(np.ones(max(1, self.least), dtype=np.int64))
+        problem = self._smallest()
         return tuple(range(first, first + degree) for first, degree in every_range(problem))
 
     def plan(self, lengths: Any, sample_ids: Sequence[int] | None = None) -> Step:
@@ -258,9 +260,9 @@ class Planner:
         started = time.monotonic()
         problem = self._problem(_lengths(lengths))
         ids = tuple(sample_names(problem, sample_ids))
-        bound = step_bound(problem) * problem.tick
+        bound = step_bound(problem)
         end = started + self.deadline - RESERVE - RESERVE_EACH * problem.n_sequences
-        best = self._search(problem, _Alarm(end))
+        best = self._search(problem, bound, _Alarm(end))
         if best is None:
             raise MapcError(
                 f"{len(ids)} sequences: no plan found with {self.least} to {self.most} "
@@ -274,11 +276,16 @@ class Planner:
             problem=problem,
             plan=plan,
             step_ms=float(verdict.objective),
-            bound_ms=bound,
+            bound_ms=bound * problem.tick,
             source=source,
             seconds=time.monotonic() - started,
             sample_ids=ids,
         )
+
+    def _smallest(self) -> SequenceProblem:
+        """Return a problem with as few sequences as may come."""
+        least = self.least if isinstance(self.least, int) else 1
+        return self._problem(np.ones(min(max(1, least), MOST_SEQUENCES), dtype=np.int64))
 
     def _problem(self, lengths: IntArray) -> SequenceProblem:
         return SequenceProblem(
@@ -293,7 +300,7 @@ class Planner:
         )
 
     def _search(
-        self, problem: SequenceProblem, done: Callable[[], bool]
+        self, problem: SequenceProblem, bound: int, done: Callable[[], bool]
     ) -> tuple[SequencePlan, str] | None:
         counted = self.work is not None
         if not _ready() and not _prepare(wait=counted):
@@ -308,6 +315,8 @@ class Planner:
             hint=None if before is None else before.hint_for(problem),
         ):
             best = better
+            if better.ticks <= bound:
+                break
         if best is None:
             return None
         # one reference is set: threads may cross, and either hint will do
@@ -331,6 +340,18 @@ class _Alarm:
 # -- what costs and lengths may be -----------------------------------------------------------------
 
 
+def _plain(value: Any) -> Any:
+    """Return a whole number of NumPy as an int, all else as it is."""
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def _counted(name: str, value: Any, least: int) -> int:
+    number = _plain(value)
+    if not isinstance(number, int) or isinstance(number, bool) or number < least:
+        raise UsageError(f"{name} {value!r}: expected a whole number from {least} on")
+    return number
+
+
 def _cost(
     cluster: Cluster,
     model: str | FlexspModel | FittedCost | GroupCost,
@@ -343,9 +364,11 @@ def _cost(
     for name in options:
         if name not in _COST_OPTIONS:
             raise UsageError(f"unknown option {name!r}; expected {', '.join(_COST_OPTIONS)}")
-    from mapc.instances.importers.lengths import parse_tokens
+    from mapc.instances.importers.lengths import parse_bandwidth, parse_tokens
 
     limit = parse_tokens(options.pop("max_length", "192K"))
+    if isinstance(options.get("bandwidth"), list | tuple):
+        options["bandwidth"] = parse_bandwidth(options["bandwidth"])
     node = cluster.ranks_per_node
     if isinstance(node, int) and isinstance(cluster.ranks, int):
         node = min(node, cluster.ranks)
@@ -357,9 +380,13 @@ def _lengths(lengths: Any) -> IntArray:
         found = np.asarray(lengths)
     except Exception as error:  # an array-like may raise anything
         raise InstanceError(f"{type(lengths).__name__}: {error}", "lengths", "numbers") from None
-    if found.ndim != 1 or not len(found) or not np.issubdtype(found.dtype, np.integer):
+    if found.ndim == 1 and not len(found):
+        raise InstanceError("no sequences", "lengths", "at least one")
+    if found.ndim != 1 or not np.issubdtype(found.dtype, np.integer):
         what = f"{found.dtype} of shape {found.shape}"
         raise InstanceError(what, "lengths", "a row of whole numbers, one for each sequence")
+    if found.dtype == np.uint64:  # what int64 has no room for is still too long
+        found = np.minimum(found, np.uint64(2**62))
     return found.astype(np.int64)  # a copy: the caller may use its own again
 
 

@@ -12,6 +12,7 @@ import textwrap
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from mapc.models.sequence.assembly import step_ticks
 from mapc.models.sequence.bounds.area import step_bound
 from mapc.models.sequence.costs.fitting import Timings, fit_cost
 from mapc.models.sequence.costs.models import FLEXSP_MODELS, flexsp_cost
+from mapc.models.sequence.packing import search
 from mapc.models.sequence.published.baselines import best_homogeneous, megatron_greedy
 from mapc.models.sequence.verify import verify
 
@@ -191,7 +193,8 @@ def test_lengths_may_be_any_row_of_whole_numbers() -> None:
 @pytest.mark.parametrize(
     ("lengths", "message"),
     [
-        ([], "lengths: float64 of shape .0,.; expected a row of whole numbers"),
+        ([], "lengths: no sequences; expected at least one"),
+        (np.array([3, 2**64 - 1], dtype=np.uint64), "sequence 1: length 4611686018427387904"),
         ([1.5], "lengths: float64"),
         ([[1]], "lengths: int64 of shape .1, 1."),
         (5, "lengths: int64 of shape"),
@@ -209,6 +212,9 @@ def test_bad_lengths_are_refused_by_name(lengths, message: str) -> None:
 def test_bad_ids_are_refused() -> None:
     with pytest.raises(UsageError, match="1 sample ids; expected 2"):
         small().plan([5, 6], sample_ids=[1])
+    for ids in ([1, 2.5], ["a", "b"], 5, [None, 1]):
+        with pytest.raises(UsageError, match=r"sample ids: .*; expected whole numbers"):
+            small().plan([5, 6], sample_ids=ids)
 
 
 # -- what a planner is made of ---------------------------------------------------------------------
@@ -249,6 +255,18 @@ def test_small_clusters_are_one_node() -> None:
             "ranks per node: 3; expected a power of two, or all 64 ranks",
         ),
         ({"cluster": Cluster("a")}, InstanceError, "ranks: 'a'"),
+        ({"cluster": (64, 8)}, UsageError, r"cluster \(64, 8\): expected Cluster\(ranks, "),
+        ({"cost_model": None}, InstanceError, "model: None; expected gpt-7b, .* a FlexspModel"),
+        ({"bandwidth": ["2=x"]}, UsageError, "bandwidth '2=x': expected DEGREE=GB/s"),
+        ({"deadline": "1"}, UsageError, "deadline '1': expected seconds above 0"),
+        ({"deadline": True}, UsageError, "deadline True: expected seconds above 0"),
+        ({"work": True}, UsageError, "work True: expected a whole number from 1 on"),
+        ({"seed": 1.5}, UsageError, "seed 1.5: expected a whole number from 0 on"),
+        (
+            {"least": 10**15},
+            InstanceError,
+            "least: 1000000000000000; expected an int, 1 to 1048576",
+        ),
         ({"cost_model": "gpt-8b"}, InstanceError, "model: 'gpt-8b'; expected gpt-7b, "),
         ({"cost_model": COST, "max_length": 5}, UsageError, "max_length: applies to models"),
         ({"nosuch": 1}, UsageError, "unknown option 'nosuch'; expected max_length, "),
@@ -267,6 +285,32 @@ def test_what_no_call_could_use_is_refused_at_once(arguments, error, message: st
     arguments = {"cluster": Cluster(64, 8), "cost_model": "gpt-7b", **arguments}
     with pytest.raises(error, match=message):
         Planner(**arguments)
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
+    n = np.int64
+    made = Planner(
+        Cluster(n(4), n(4)), COST, padding=n(1), work=n(20_000), seed=n(3), least=n(2), most=n(5)
+    )
+    same = Planner(Cluster(4, 4), COST, padding=1, work=20_000, seed=3, least=2, most=5)
+    assert made.plan([8] * 9).plan == same.plan([8] * 9).plan
+    assert made.process_groups() == same.process_groups()
+
+
+def test_it_stops_where_nothing_better_can_be(monkeypatch) -> None:
+    """One sequence in the largest group is as good as its bound; nothing more is tried."""
+    tried = []
+
+    def several(problem: Any, **how: Any) -> Any:
+        for found in search.found(problem, **how):
+            tried.append(found.ticks)
+            yield found
+        tried.append(None)
+
+    monkeypatch.setattr("mapc.planner.found", several)
+    step = small().plan([8])
+    assert step.gap == 0
+    assert tried[-1] is not None
 
 
 def test_counts_of_micro_batches_are_kept() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -198,13 +199,17 @@ def sample_names(problem: SequenceProblem, sample_ids: Sequence[int] | None) -> 
     Raises
     ------
     UsageError
-        For more or fewer than there are sequences, and for one that stands twice.
+        For what are no whole numbers, for more or fewer than there are sequences, and for one that
+        stands twice.
     """
     if sample_ids is None:
         return list(range(problem.n_sequences))
-    if len(sample_ids) != problem.n_sequences:
-        raise UsageError(f"{len(sample_ids)} sample ids; expected {problem.n_sequences}")
-    names = [int(one) for one in sample_ids]
+    try:
+        names = [operator.index(one) for one in sample_ids]
+    except TypeError as error:
+        raise UsageError(f"sample ids: {error}; expected whole numbers") from None
+    if len(names) != problem.n_sequences:
+        raise UsageError(f"{len(names)} sample ids; expected {problem.n_sequences}")
     most, times = Counter(names).most_common(1)[0]
     if times > 1:
         raise UsageError(f"sample id {most}: stands {times} times; expected every id once")

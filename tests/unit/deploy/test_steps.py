@@ -100,6 +100,8 @@ def test_sample_ids_are_one_for_each() -> None:
         sample_names(problem, [1, 2, 3])
     with pytest.raises(UsageError, match="sample id 4: stands 2 times; expected every id once"):
         sample_names(problem, [4, 4])
+    with pytest.raises(UsageError, match=r"sample ids: 'float' .*; expected whole numbers"):
+        sample_names(problem, [4.5, 4])
 
 
 def test_the_hash_is_of_costs() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from typing import TypeGuard
 
 import numpy as np
 
@@ -50,12 +52,22 @@ def bandwidths(
         For figures that are not above 0 or no GB/s, and for degrees that have none and are not
         beyond the last, or beyond a last that lies within a node.
     """
+    if measured is not None and not isinstance(measured, Mapping):
+        raise InstanceError(f"{measured!r}"[:60], "bandwidth", "GB/s by degree")
     figures = _published(node_ranks, max(degrees)) if measured is None else dict(measured)
     for degree, value in figures.items():
-        if not 0 < value <= _MOST:
+        if not isinstance(degree, Integral) or degree < 2 or degree & (degree - 1):
+            right = "a power of two from 2 on; one rank sends nothing"
+            raise InstanceError(f"{degree!r}"[:60], "degree of a bandwidth", right)
+        if not (is_number(value) and 0 < value <= _MOST):
             raise InstanceError(f"{value!r}"[:60], f"bandwidth of degree {degree}",
                                 f"GB/s, above 0 to {_MOST:g}")  # fmt: skip
     return np.array([_bandwidth(d, node_ranks, figures) for d in degrees])
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Tell whether this is a real number, of Python or NumPy; truth values are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _published(node_ranks: int, most: int) -> dict[int, float]:

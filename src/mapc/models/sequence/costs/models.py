@@ -16,11 +16,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 
 from mapc.errors import InstanceError
-from mapc.models.sequence.costs.bandwidths import NODE_RANKS, bandwidths, hop_bandwidths
+from mapc.models.sequence.costs.bandwidths import NODE_RANKS, bandwidths, hop_bandwidths, is_number
 from mapc.models.sequence.problem import RING, ULYSSES, FloatArray, GroupCost
 
 __all__ = ["FLEXSP_MODELS", "NODE_RANKS", "FlexspModel", "flexsp_cost", "megatron_cost"]
@@ -151,8 +153,8 @@ def flexsp_cost(
         right = f"a power of two, or all {n_ranks} ranks"
         raise InstanceError(f"{node_ranks}", "ranks per node", right)
     _whole("max length", max_length, 2**40)
-    if not 0 <= overlap <= 1:
-        raise InstanceError(f"{overlap}", "overlap", "0 to 1")
+    if not (is_number(overlap) and 0 <= overlap <= 1):
+        raise InstanceError(f"{overlap!r}"[:60], "overlap", "0 to 1")
     tokens = _tokens_per_rank(figures, n_ranks, max_length, memory_limit_gb)
     modes = _modes(_degrees(n_ranks, degrees), degrees is not None, heads, kv_heads, kinds)
     d = np.array([degree for degree, _ in modes], dtype=np.int64)
@@ -216,6 +218,9 @@ def _model(model: str | FlexspModel) -> FlexspModel:
         if model not in FLEXSP_MODELS:
             raise InstanceError(f"{model!r}"[:60], "model", ", ".join(FLEXSP_MODELS))
         return FLEXSP_MODELS[model]
+    if not isinstance(model, FlexspModel):
+        names = ", ".join(FLEXSP_MODELS)
+        raise InstanceError(f"{model!r}"[:60], "model", f"{names}, or a FlexspModel")
     for name, unit, most in (
         ("quadratic", "ms per token squared", 1.0),
         ("linear", "ms per token", 1e4),
@@ -225,7 +230,7 @@ def _model(model: str | FlexspModel) -> FlexspModel:
     ):
         value = getattr(model, name)
         positive = name in ("activation", "parameters")
-        if not (value > 0 if positive else value >= 0) or not value <= most:
+        if not is_number(value) or not (value > 0 if positive else value >= 0) or value > most:
             right = f"{unit}, {'above ' if positive else ''}0 to {most:g}"
             raise InstanceError(f"{value!r}", f"model: {name}", right)
     _whole("model: layers", model.layers, 10**6)
@@ -234,9 +239,9 @@ def _model(model: str | FlexspModel) -> FlexspModel:
 
 
 def _tokens_per_rank(model: FlexspModel, n_ranks: int, max_length: int, limit_gb: float) -> int:
-    if not 0 < limit_gb <= _MOST_MEMORY:
+    if not (is_number(limit_gb) and 0 < limit_gb <= _MOST_MEMORY):
         raise InstanceError(
-            f"{limit_gb}", "memory limit", f"GB of 1024 MB, above 0 to {_MOST_MEMORY:g}"
+            f"{limit_gb!r}"[:60], "memory limit", f"GB of 1024 MB, above 0 to {_MOST_MEMORY:g}"
         )
     states = model.states_mb(n_ranks, max_length)
     tokens = math.floor((limit_gb * 1024 - states) / model.activation)
@@ -282,7 +287,7 @@ def _modes(
 
 
 def _check_kinds(kinds: Sequence[str]) -> None:
-    for kind in kinds or ("",):
+    for kind in _items("kinds", kinds) or ("",):
         if kind not in (ULYSSES, RING):
             raise InstanceError(f"{kind!r}"[:60], "kind", f"{ULYSSES} or {RING}")
 
@@ -292,12 +297,24 @@ def _degrees(n_ranks: int, degrees: Sequence[int] | None) -> list[int]:
     powers = [1 << i for i in range(n_ranks.bit_length())]
     if degrees is None:
         return powers
-    for degree in degrees:
-        if degree not in powers:
-            raise InstanceError(f"{degree!r}", "degrees", f"powers of two, 1 to {powers[-1]}")
-    if not degrees:
+    given = _items("degrees", degrees)
+    if not given:
         raise InstanceError("none", "degrees", f"powers of two, 1 to {powers[-1]}")
-    return sorted(set(degrees))
+    for degree in given:
+        if not isinstance(degree, Integral) or degree not in powers:
+            right = f"powers of two, 1 to {powers[-1]}"
+            raise InstanceError(f"{degree!r}"[:60], "degrees", right)
+    return sorted({int(degree) for degree in given})
+
+
+def _items(name: str, values: Any) -> list[Any]:
+    """Return values as a list; a text, though it has letters, is none."""
+    if isinstance(values, str):
+        raise InstanceError(f"{values!r}"[:60], name, "a list")
+    try:
+        return list(values)
+    except TypeError:
+        raise InstanceError(f"{values!r}"[:60], name, "a list") from None
 
 
 def _whole(name: str, value: int, most: int) -> None:

@@ -74,6 +74,7 @@ def test_heads_cap_the_degree_of_all_to_alls():
     assert degrees(heads=32, kv_heads=4) == [1, 2, 4]
     assert degrees(heads=12) == [1, 2, 4]
     assert degrees(degrees=[64, 8, 8]) == [8, 64]
+    assert degrees(degrees=np.array([64, 8])) == [8, 64]
 
 
 def test_ranks_need_not_be_a_power_of_two():
@@ -99,6 +100,17 @@ def test_ranks_need_not_be_a_power_of_two():
         ({"memory_limit_gb": 1.5}, "memory limit: 1.5 GB; expected 1.79 GB or more"),
         ({"bandwidth": {2: 1e11}}, "bandwidth of degree 2: 100000000000.0; expected GB/s"),
         ({"overlap": 2.0}, "overlap: 2.0; expected 0 to 1"),
+        ({"overlap": "all"}, "overlap: 'all'; expected 0 to 1"),
+        ({"model": None}, "model: None; expected gpt-7b, gpt-13b, gpt-30b, or a FlexspModel"),
+        ({"memory_limit_gb": "80"}, "memory limit: '80'; expected GB of 1024 MB"),
+        ({"degrees": "1,2"}, "degrees: '1,2'; expected a list"),
+        ({"degrees": 8}, "degrees: 8; expected a list"),
+        ({"degrees": [1, "2"]}, "degrees: '2'; expected powers of two"),
+        ({"kinds": "ring"}, "kinds: 'ring'; expected a list"),
+        ({"bandwidth": 5.0}, "bandwidth: 5.0; expected GB/s by degree"),
+        ({"bandwidth": {2: "x"}}, "bandwidth of degree 2: 'x'; expected GB/s"),
+        ({"bandwidth": {"2": 5.0}}, "degree of a bandwidth: '2'; expected a power of two from 2"),
+        ({"bandwidth": {2: 5.0, 3: 5.0}}, "degree of a bandwidth: 3; expected a power of two"),
         ({"n_ranks": 0}, "ranks: 0; expected a whole number"),
         ({"heads": 0}, "heads: 0; expected a whole number"),
         ({"heads": 32, "kv_heads": 64}, "kv heads: 64; expected a divisor of the 32 heads"),
@@ -124,7 +136,7 @@ def test_own_figures():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("linear", float("nan")), ("linear", -1.0), ("activation", 0.0), ("quadratic", 5.0)],
+    [("linear", float("nan")), ("linear", -1.0), ("activation", 0.0), ("quadratic", 5.0), ("fixed", None)],
 )
 def test_figures_in_wrong_units_are_refused(field, value):
     figures: FlexspModel = dataclasses.replace(FLEXSP_MODELS["gpt-7b"], **{field: value})
