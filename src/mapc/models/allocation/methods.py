@@ -1,4 +1,4 @@
-"""How an allocation problem is attacked: a bound, greedy placements, a solver on every part."""
+"""How an allocation problem is attacked: a bound, a complete search, greedy plans, a solver."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from mapc.errors import InfeasibleError
 from mapc.graph.operators import IntArray
 from mapc.models.allocation.bounds import lower_bound
+from mapc.models.allocation.exact import turns
 from mapc.models.allocation.formulations import Lift, independent_parts, no_overlap_2d, part_of
 from mapc.models.allocation.heuristics import ROUNDS, greedy
 from mapc.models.allocation.plan import AllocationPlan
@@ -168,7 +169,8 @@ class _Parts:
 
 METHODS: tuple[Method, ...] = (
     Method("bounds", BOUND, bound, "bytes that every placement needs"),
+    Method(turns.SOURCE, EXACT, turns.run, "complete search, in turns with a constraint solver"),
     Method("greedy", HEURISTIC, place_greedily, "common orders and filling from the floor up"),
     Method(SOURCE, EXACT, place_exactly, "rectangles that must not overlap, by a solver"),
 )
-"""In the order of their stages."""
+"""In the order in which they run: a search mostly settles the question before heuristics would."""
