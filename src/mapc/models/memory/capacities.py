@@ -49,8 +49,8 @@ def bracket_peak(problem: MemoryProblem) -> PeakBracket:
         name: Schedule(problem, order).peak for name, order in candidate_orders(problem).items()
     }
     best = min(peaks, key=lambda name: peaks[name])
-    if lower == peaks[best]:
-        return PeakBracket(lower, lower, best)
+    if lower == peaks[best] or not getattr(problem, "plain", True):
+        return PeakBracket(lower, peaks[best], best)
     peak = least_peak(problem, lower=lower, known=peaks[best], states=PEAK_STATES)
     if peak.bytes is None:
         return PeakBracket(peak.bound, peaks[best], best)

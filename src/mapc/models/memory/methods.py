@@ -26,11 +26,9 @@ PACKING_ROUNDS = 2
 MAX_CUTS = 5
 """Rounds of cutting off choices of links that cannot be placed, per order."""
 
-MAX_STATES = 4_000_000
-"""States that the exact search may store; some 300 bytes each on a large network."""
 COUNTED_STATES = 200_000
-"""The same without a clock."""
-EXACT_SHARE = 0.6
+"""States that the exact search may store without a clock."""
+EXACT_SHARE = 0.5
 """Share of the time left that the exact search may take; the rest is for orders not proven."""
 
 
@@ -157,8 +155,10 @@ def search_states(problem: MemoryProblem, search: Search) -> None:
     """All orders and residencies, best first; then addresses for what it finds.
 
     Its bound leaves addresses aside. Where the plan cannot be placed as it is, a dearer one is
-    proposed, and the gap between the two stays open.
+    proposed, and the gap between the two stays open. The proofs know no options of the problem.
     """
+    if not getattr(problem, "plain", True):
+        return
     until = 0.0 if search.deterministic else EXACT_SHARE * search.remaining()
     started = search.remaining()
 
@@ -169,7 +169,7 @@ def search_states(problem: MemoryProblem, search: Search) -> None:
         if search.objective is None or cost < search.objective:
             place(Schedule(problem, order), keep, search, "exact search")
 
-    states = COUNTED_STATES if search.deterministic else MAX_STATES
+    states = COUNTED_STATES if search.deterministic else None
     known = None if search.objective is None else int(search.objective)
     found = least_traffic(problem, known=known, states=states, done=done, on_plan=offer)
     search.prove(found.bound, "exact search")

@@ -16,10 +16,14 @@ from mapc.models.memory.problem import MemoryProblem
 from mapc.models.memory.schedule import Schedule
 
 HERE = "mapc.models.memory.exact"
-STEPS = 4_000
-"""Moves tried between two questions whether to stop."""
+STEPS = 1_000_000
+"""Moves tried between two questions whether to stop, times operators: some milliseconds."""
+MEMORY = 1_500_000_000
+"""Bytes at which a search ends, as if at a limit."""
 CROWD = 30_000
 """Moves of one state after which the search gives up on it, and so on the rest of the proof."""
+SIDE = 200
+"""Bytes per set of operators for its live tensors and its places in the table."""
 NO_LIMIT = 2**62
 
 
@@ -56,6 +60,12 @@ class Engine(Store):
         super().__init__(layout, state, table)
         self.pick = np.zeros((problem.graph.n_tensors + 2, 5), dtype=np.int64)
         self.offer_start()
+
+    @property
+    def row(self) -> int:
+        """Bytes a state takes up at most, with its set of operators, and half of them spare."""
+        arrays = (self.pool, self.nodes, self.heap)
+        return 2 * (sum(array.strides[0] for array in arrays) + SIDE)
 
     @property
     def found(self) -> bool:
@@ -101,12 +111,14 @@ class Engine(Store):
         ``states`` limits the states stored. With a weight above 1 the first plan ends it.
         """
         while True:
-            said = self.advance(STEPS)
+            said = self.advance(1 + STEPS // len(self.layout.ops))
             if said == self.search.CLOSED:
                 return True
             if said != self.search.MORE or (done is not None and done()):
                 return False
             if states is not None and self.states >= states:
+                return False
+            if self.states * self.row > MEMORY:
                 return False
 
     def plan(self) -> tuple[IntArray, BoolArray]:

@@ -16,8 +16,8 @@ from mapc.models.memory.exact.store import Store
 from mapc.models.memory.problem import MemoryProblem
 
 HERE = "mapc.models.memory.exact"
-STEPS = 4_000
-"""Moves tried between two questions whether to stop."""
+STEPS = 1_000_000
+"""Moves tried between two questions whether to stop, times operators: some milliseconds."""
 NO_PARTS = Rules(gaps=False, forced=False, tokens=False)
 """A peak has no bound but the level."""
 
@@ -111,7 +111,7 @@ class _Climb(Store):
         while True:
             said = self.climb.climb(
                 *self.graph, self.nodes, self.lives, self.find, self.pool, self.heap,
-                self.layout.now, STEPS,
+                self.layout.now, 1 + STEPS // len(self.layout.ops),
             )  # fmt: skip
             if said == self.climb.CLOSED:
                 return True
