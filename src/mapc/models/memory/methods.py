@@ -30,6 +30,8 @@ COUNTED_STATES = 200_000
 """States that the exact search may store without a clock."""
 EXACT_SHARE = 0.5
 """Share of the time left that the exact search may take; the rest is for orders not proven."""
+SHORT_TURN = 0.2
+"""Part of either in its short turn, ahead of methods that wait for solvers."""
 
 
 def candidate_orders(problem: MemoryProblem) -> dict[str, IntArray]:
@@ -151,7 +153,12 @@ def place_exactly(rectangles: Rectangles, search: Search) -> tuple[IntArray | No
     return None, solution.status is Status.INFEASIBLE
 
 
-def search_states(problem: MemoryProblem, search: Search) -> None:
+def search_states_shortly(problem: MemoryProblem, search: Search) -> None:
+    """A short turn of `search_states`: enough for most networks."""
+    search_states(problem, search, SHORT_TURN)
+
+
+def search_states(problem: MemoryProblem, search: Search, part: float = 1.0) -> None:
     """All orders and residencies, best first; then addresses for what it finds.
 
     Its bound leaves addresses aside. Where the plan cannot be placed as it is, a dearer one is
@@ -159,7 +166,7 @@ def search_states(problem: MemoryProblem, search: Search) -> None:
     """
     if not getattr(problem, "plain", True):
         return
-    until = 0.0 if search.deterministic else EXACT_SHARE * search.remaining()
+    until = 0.0 if search.deterministic else part * EXACT_SHARE * search.remaining()
     started = search.remaining()
 
     def done() -> bool:
@@ -169,7 +176,7 @@ def search_states(problem: MemoryProblem, search: Search) -> None:
         if search.objective is None or cost < search.objective:
             place(Schedule(problem, order), keep, search, "exact search")
 
-    states = COUNTED_STATES if search.deterministic else None
+    states = round(part * COUNTED_STATES) if search.deterministic else None
     known = None if search.objective is None else int(search.objective)
     found = least_traffic(problem, known=known, states=states, done=done, on_plan=offer)
     search.prove(found.bound, "exact search")
@@ -216,6 +223,7 @@ METHODS: tuple[Method, ...] = (
     Method("tightest-operator", BOUND, bound_by_operator, "what one operator forces off"),
     Method("eviction", HEURISTIC, evict_in_known_orders, "Belady's rule on known orders"),
     Method("forced-spans", BOUND, bound_by_forced_spans, "what all operators force off"),
+    Method("exact-short", EXACT, search_states_shortly, "a short turn of exact"),
     Method("gap", HEURISTIC, keep_in_known_orders, "gap model on known orders"),
     Method("exact", EXACT, search_states, "best-first over all orders and residencies"),
     Method("local-search", HEURISTIC, search_orders, "reorder around what is lost"),

@@ -25,6 +25,7 @@ from mapc.models.memory.problem import MemoryProblem
 from mapc.models.memory.schedule import Schedule
 from oracles.memory_branches import branches
 from oracles.memory_bruteforce import dijkstra, small_problems
+from oracles.memory_cases import chain_with_skip
 
 DATA = Path(os.environ.get("MAPC_DATA", Path(__file__).parents[6] / "shared" / "data"))
 NASNET = DATA / "memory" / "graphs" / "timm_nasnetalarge.json"
@@ -164,6 +165,28 @@ def test_a_search_that_is_told_to_stop_stops(monkeypatch: pytest.MonkeyPatch) ->
     assert not found.proven
     assert found.order is None
     assert found.bound == least_traffic(wide(12)).cost == 0
+
+
+@pytest.mark.parametrize("limit", ["MEMORY", "CROWD"])
+def test_limits_of_memory_and_of_moves_leave_a_valid_bound(
+    monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    problem = chain_with_skip(capacity=9)
+    monkeypatch.setattr(engine_module, "STEPS", 1)
+    monkeypatch.setattr(engine_module, limit, 0)
+    found = least_traffic(problem)
+    assert not found.proven
+    assert found.bound <= least_traffic(problem, rules=NO_RULES).bound <= 10
+    monkeypatch.undo()
+    assert least_traffic(problem).bound == 10
+
+
+@pytest.mark.parametrize("method", ["exact-short", "exact"])
+def test_each_method_alone_has_a_plan_and_the_proof(method: str) -> None:
+    problem = chain_with_skip(capacity=9)
+    result = mapc.solve(problem, time_limit=None, methods=[method])
+    assert (result.objective, result.bound, result.status.value) == (10, 10, "optimal")
+    assert mapc.check(problem, result.plan) == []
 
 
 def wide(branches: int, capacity: int | None = None) -> MemoryProblem:
