@@ -68,6 +68,19 @@ GENERATORS: Mapping[str, Generator] = {
         ),
         "Log-normal sensitivities over layers of realistic or random size.",
     ),
+    "allocation": Generator(
+        "allocation",
+        f"{__name__}.packings:perfect_packing",
+        (
+            Option("buffers", "Buffers to cut the rectangle into.", int, required=True),
+            Option("capacity", "Bytes that they fill at all times.", int, 1024),
+            Option("steps", "Units of time.", int, 1024),
+            Option("pinwheels", "Part of the cuts that are no guillotine's, 0 to 1.", float, 0.0),
+            Option("slack", "Part by which the capacity is above what is filled.", float, 0.0),
+            _SEED,
+        ),
+        "A rectangle of time and memory cut into buffers that fit it exactly.",
+    ),
     "placement": Generator(
         "placement",
         f"{__name__}.placement:generate",
