@@ -6,16 +6,21 @@ are lost (`mapc.models.memory.online`): a plan always comes out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from mapc.graph.operators import BoolArray, IntArray
+from mapc.models.allocation import exact
 from mapc.models.allocation.heuristics import place
 from mapc.models.allocation.problem import AllocationProblem
 from mapc.models.memory.online import POLICIES, Online
 from mapc.models.memory.plan import MemoryPlan
 from mapc.models.memory.schedule import Schedule
+
+NODES = 20_000
+"""Nodes of the search for addresses; a few tenths of a second."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,11 +97,47 @@ class Rectangles:
         )
 
     def place(self, seed: int, iterations: int) -> IntArray | None:
-        """Addresses by the greedy packer, or None where it finds none."""
+        """Addresses by the greedy packer, then by the search; None where neither finds any.
+
+        `attempt` with its usual number of nodes, or with none where kernels are not compiled yet:
+        nothing here could end the wait for them.
+        """
+        return self.attempt(seed, iterations, NODES if exact.ready() else 0)[0]
+
+    def attempt(
+        self,
+        seed: int,
+        iterations: int,
+        nodes: int = NODES,
+        done: Callable[[], bool] | None = None,
+    ) -> tuple[IntArray | None, bool]:
+        """Look for addresses, and for a proof that there are none.
+
+        Parameters
+        ----------
+        seed, iterations : int
+            As of the greedy packer, which comes first.
+        nodes : int
+            For the complete search that follows it; 0: no search.
+        done : callable, optional
+            Whether to stop searching, asked every few milliseconds.
+
+        Returns
+        -------
+        int64[k + w] or None
+            Addresses.
+        bool
+            Whether it is proven that these rectangles cannot be placed, so that a cut may forbid
+            them: by their load at one step, or by the search without a table of hashes.
+        """
         memory = self.schedule.problem
-        return place(
+        offset = place(
             self.lower, self.upper, self.size, memory.room, memory.alignment, seed, iterations
         )
+        if offset is not None or nodes <= 0:
+            return offset, False
+        answer = exact.place(self.problem(), seed=seed, nodes=nodes, done=done, table=False)
+        return answer.offset, answer.proven_infeasible
 
 
 def place_or_lose(schedule: Schedule, keep: BoolArray) -> MemoryPlan:

@@ -7,6 +7,6 @@ one capacity, `least_peak` minimises.
 """
 
 from mapc.models.allocation.exact.peak import Lowering, Peak, least_peak
-from mapc.models.allocation.exact.place import Placed, Placing, place
+from mapc.models.allocation.exact.place import Placed, Placing, place, ready
 
-__all__ = ["Lowering", "Peak", "Placed", "Placing", "least_peak", "place"]
+__all__ = ["Lowering", "Peak", "Placed", "Placing", "least_peak", "place", "ready"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -10,7 +11,7 @@ import numpy as np
 
 from mapc.errors import UsageError
 from mapc.graph.operators import IntArray
-from mapc.kernels import load
+from mapc.kernels import load, plain, warm
 from mapc.models.allocation.exact.priorities import Priorities, luby
 from mapc.models.allocation.exact.setup import PRIME, Arrays, Shape
 from mapc.models.allocation.problem import AllocationProblem
@@ -24,6 +25,11 @@ MANY, FIRST_RUN, JUMPS_EVERY = 1500, 1.3, 4
 """Buffers above which reasons are dear: the first run is short, and few runs keep reasons."""
 POLL = 100_000
 """Buffers times nodes between two questions whether to stop."""
+
+
+def ready() -> bool:
+    """Whether a search begins at once: its kernels are compiled."""
+    return not plain() and (KERNELS in sys.modules or warm(KERNELS))
 
 
 @dataclass(frozen=True, eq=False)
