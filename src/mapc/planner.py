@@ -15,7 +15,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from threading import Lock, Thread
 from types import MappingProxyType
@@ -223,6 +223,7 @@ class Planner:
         self._before: _Before | None = None
         self._smallest()  # refuses now what every call would refuse
         _prepare()
+        self._rehearse()
 
     @property
     def ready(self) -> bool:
@@ -281,6 +282,20 @@ class Planner:
             seconds=time.monotonic() - started,
             sample_ids=ids,
         )
+
+    def _rehearse(self) -> None:
+        """Plan one sequence, so that what is imported on first use, as numpy.ma, is there.
+
+        No call has to wait for it then, and no process is forked while a thread of this one holds
+        the lock of an import, which the fork would wait for without end.
+        """
+        problem = replace(self._smallest(), lengths=np.ones(1, dtype=np.int64), least=1, most=None)
+        best = _baseline(problem, lambda: False)
+        if _ready():
+            for found_plan in found(problem, seed=self.seed, work=1):
+                best = found_plan.plan, found_plan.source
+        if best is not None:
+            verify(problem, best[0])
 
     def _smallest(self) -> SequenceProblem:
         """Return a problem with as few sequences as may come."""

@@ -387,3 +387,20 @@ def test_no_process_is_started_and_kernels_are_waited_for_with_work() -> None:
         [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120
     )
     assert done.stdout.strip() == "True", done.stderr
+
+
+def test_the_first_step_imports_nothing() -> None:
+    """A process that is forked while a thread imports would wait for the lock of that import."""
+    script = """
+        import sys
+        import mapc
+        made = mapc.Planner(mapc.Cluster(16, 8), "gpt-7b", memory_limit_gb=60.0, work=1000)
+        made.wait()
+        before = set(sys.modules)
+        made.plan([300, 5000, 40000, 200])
+        print(sorted(set(sys.modules) - before), "numpy.ma" in sys.modules)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.strip() == "[] True", done.stderr
