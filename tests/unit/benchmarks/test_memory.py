@@ -112,10 +112,10 @@ def test_where_the_ilp_differs_the_case_is_named(memory) -> None:
 
 def test_generated_graphs_take_options(memory) -> None:
     plain = memory.generated("gpt:layers=1,weights=yes,fuse=no").graph
-    assert plain.name == "gpt-layers1"
+    assert plain.name == "gpt-layers1-weights"
     assert plain.is_constant.any()
     assert "gelu" in plain.operator_kinds
-    assert memory.generated("randwire:nodes=8,rewire=0.5,seed=2").graph.name.endswith("seed2")
+    assert memory.generated("randwire:nodes=8,rewire=0.5,seed=2").graph.name.endswith("seed2-fused")
 
 
 def test_baselines_are_plans_that_cost_no_less_than_without_addresses(memory, peers) -> None:

@@ -116,7 +116,8 @@ def generate(
         if name not in ("network", "seed", "dtype", "weights", "fuse") and value is not None
     }
     request = _request(network, given, seed)
-    builder = GraphBuilder(_name(request))
+    kept = [word for word, said in (("weights", weights), ("fused", fuse)) if said]
+    builder = GraphBuilder("-".join([_name(request), *kept]))
     _build(request, builder, bits_of(dtype))
     graph, _ = builder.graph(fuse=fuse, weights=weights)
     provenance = {"generator": "memory", "network": network, **request.options, "dtype": dtype}
