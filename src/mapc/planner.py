@@ -292,8 +292,8 @@ class Planner:
         problem = replace(self._smallest(), lengths=np.ones(1, dtype=np.int64), least=1, most=None)
         best = _baseline(problem, lambda: False)
         if _ready():
-            for found_plan in found(problem, seed=self.seed, work=1):
-                best = found_plan.plan, found_plan.source
+            for one in found(problem, seed=self.seed, work=1, done=None, hint=None):
+                best = one.plan, one.source
         if best is not None:
             verify(problem, best[0])
 
