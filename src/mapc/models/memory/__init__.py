@@ -6,12 +6,11 @@ from typing import Any
 
 from mapc.errors import InfeasibleError
 from mapc.models.memory.bounds import ForcedSpans
-from mapc.models.memory.capacities import bracket_peak, with_capacity
+from mapc.models.memory.capacities import bracket_peak, order_peak, with_capacity
 from mapc.models.memory.formulations import FORMULATIONS
 from mapc.models.memory.methods import METHODS
 from mapc.models.memory.options.methods import with_options
 from mapc.models.memory.problem import MemoryProblem
-from mapc.models.memory.schedule import Schedule
 from mapc.models.memory.verify import verify
 from mapc.solvers.base import Number
 from mapc.units import format_bytes
@@ -52,9 +51,8 @@ class MemoryFamily:
     def details(self, problem: MemoryProblem) -> dict[str, Any]:
         """Slower figures, for ``show``: peaks and the bound at the capacity."""
         peak = bracket_peak(problem)
-        given = Schedule(problem, problem.graph.given_order)
         details: dict[str, Any] = {
-            "given_order_peak_bytes": given.peak,
+            "given_order_peak_bytes": order_peak(problem, problem.graph.given_order),
             "m_p_lower_bytes": peak.lower,
             "m_p_upper_bytes": peak.upper,
         }

@@ -18,6 +18,20 @@ same consumers after them; ``kept`` is one binary per class (1: resident at all 
 Every plan of every order gives a feasible point of no larger cost (``kept`` = 0 for a class as soon
 as ``t`` is off at one of its operators, which only relaxes the other rows), so the optimum, and any
 valid bound on it, is a bound over all orders, with or without addresses.
+
+**Options.** What each changes, and why the bounds still hold:
+
+* *Cost per byte*: a load costs `MemoryProblem.transfer_rate`, the first write of a paying tensor
+  the cost of a write; both per byte.
+* *Pinned tensors* are never off. They count in every working set and have no forced spans.
+* *Streamed operands*: the working set leaves out what may be streamed, and a tensor that was off
+  may be streamed to its next reader instead of loaded. Along a chain of separated classes each
+  loss still is followed by a transfer of its own, loaded or streamed, and `transfer_rate` says what
+  these cost at least beyond what is compulsory. Streaming needs a copy, as loading does.
+* *In-place pairs*: the working set is less by what the best pairs save, which is the most that any
+  plan saves at that step. A tensor forced live at an operator is no input or output of it, so it
+  lies beside all these.
+* *Prefetch* only adds bytes at some steps: what holds without holds with it.
 """
 
 from __future__ import annotations
@@ -99,6 +113,8 @@ class ForcedSpans:
         consumers, producer = graph.consumers[t], graph.producer[t]
         if self.problem.sizes[t] == 0 or len(consumers) + (producer >= 0) < 2:
             return none
+        if t in self.problem.options.pinned:
+            return none
         before = graph.precedes[consumers].T  # [operator, consumer]
         after = graph.precedes[:, consumers]
         started: BoolArray = np.any(before, axis=1) if producer < 0 else graph.precedes[producer]
@@ -117,14 +133,19 @@ class ForcedSpans:
 
     @property
     def smallest_peak(self) -> int:
-        """Bytes below which no order runs without extra traffic: a lower bound on M_P.
+        """Bytes below which no order runs without extra cost: a lower bound on M_P.
 
-        Without extra traffic a forced-live tensor is resident, since off it would be loaded again.
+        Without extra cost a forced-live tensor is resident, since off it would be loaded (or
+        streamed) again, unless that costs nothing.
         """
-        return int((self.problem.working_set + self.live_bytes).max())
+        tensor, operator, _ = self.pairs
+        total = self.problem.working_set.copy()
+        held = self.problem.loss_cost[tensor] > 0
+        np.add.at(total, operator[held], self.problem.sizes[tensor[held]])
+        return int(total.max())
 
     def single_operator_bound(self) -> int:
-        """Bytes of extra traffic that the tightest single operator forces. Needs no solver.
+        """Extra cost (bytes, without options) forced by the tightest operator. Needs no solver.
 
         At operator ``o`` at least ``W + live - M`` bytes are off; each costs a load, and a write
         as well where the tensor has no copy: a fractional knapsack, cheapest first.
@@ -135,10 +156,11 @@ class ForcedSpans:
         best = 0
         for o in np.flatnonzero(excess > 0).tolist():
             live = tensor[operator == o]
-            paying = problem.pays_write[live]
-            cheap = int(problem.sizes[live[~paying]].sum())
-            need = int(excess[o])
-            best = max(best, min(need, cheap) + 2 * max(0, need - cheap))
+            sizes = problem.sizes[live]
+            rate = problem.loss_cost[live] // sizes
+            by = np.argsort(rate, kind="stable")
+            off = np.minimum(np.cumsum(sizes[by]), int(excess[o]))
+            best = max(best, int(np.diff(off, prepend=0) @ rate[by]))
         return best
 
     def program(self) -> Program:
@@ -156,10 +178,10 @@ class ForcedSpans:
         kept = model.variables(len(used), name="kept")
         # depths are whole at every optimum; saying so makes the bound a whole number of bytes
         depth = model.variables(len(used), 0, len(used), name="depth")
-        loads = model.variables(len(tensors), 0, len(used), cost=sizes, name="loads")
-        write = model.variables(
-            len(tensors), cost=sizes * problem.pays_write[tensors], name="write"
-        )
+        loading = sizes * problem.transfer_rate[tensors]
+        writing = problem.loss_cost[tensors] - loading
+        loads = model.variables(len(tensors), 0, len(used), cost=loading, name="loads")
+        write = model.variables(len(tensors), cost=writing, name="write")
         self._add_room(model, np.flatnonzero(tight), used, kept.columns)
         model.rows(np.stack([depth.columns, kept.columns], 1), 1.0, lower=1.0, name="loss")
         model.rows(

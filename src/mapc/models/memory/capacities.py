@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from mapc.graph.operators import IntArray
 from mapc.models.memory.bounds import ForcedSpans
 from mapc.models.memory.exact import least_peak
 from mapc.models.memory.methods import candidate_orders
+from mapc.models.memory.options.timeline import Timeline
 from mapc.models.memory.problem import MemoryProblem
 from mapc.models.memory.schedule import Schedule
 from mapc.units import format_bytes, parse_bytes
@@ -45,16 +47,22 @@ def bracket_peak(problem: MemoryProblem) -> PeakBracket:
     differ, sets of operators are searched for the smallest peak, up to `PEAK_STATES` of them.
     """
     lower = ForcedSpans(problem).smallest_peak
-    peaks = {
-        name: Schedule(problem, order).peak for name, order in candidate_orders(problem).items()
-    }
+    peaks = {name: order_peak(problem, order) for name, order in candidate_orders(problem).items()}
     best = min(peaks, key=lambda name: peaks[name])
-    if lower == peaks[best] or not getattr(problem, "plain", True):
+    if lower == peaks[best] or not problem.plain:
         return PeakBracket(lower, peaks[best], best)
     peak = least_peak(problem, lower=lower, known=peaks[best], states=PEAK_STATES)
     if peak.bytes is None:
         return PeakBracket(peak.bound, peaks[best], best)
     return PeakBracket(peak.bound, peak.bytes, "best order found")
+
+
+def order_peak(problem: MemoryProblem, order: IntArray) -> int:
+    """Bytes in which an order runs without extra cost; with options it may do with less."""
+    if problem.plain:
+        return Schedule(problem, order).peak
+    timeline = Timeline(problem, order)
+    return int(timeline.occupancy(timeline.at_ease()).max())
 
 
 def with_capacity(problem: MemoryProblem, text: str | int) -> MemoryProblem:

@@ -146,32 +146,58 @@ class MemoryProblem:
         return int(self.sizes[read].sum() + self.sizes[graph.is_output & ~graph.is_source].sum())
 
     @cached_property
-    def transfer_cost(self) -> IntArray:
-        """int64[n_tensors]: least cost of getting a tensor to an operator that reads it off-chip.
-
-        Size times the cost of a load, or of a streamed byte where that is less and some operator
-        may stream the tensor.
-        """
-        options = self.options
-        rate = np.full(self.graph.n_tensors, options.read_cost, dtype=np.int64)
-        streamed = [t for _, t in options.streamable]
-        rate[streamed] = min(options.read_cost, options.streaming_cost)
-        return self.sizes * rate
+    def _all_streamable(self) -> BoolArray:
+        """bool[n_tensors]: every operator that reads the tensor may stream it."""
+        streamed = np.zeros(self.graph.n_tensors, dtype=np.int64)
+        np.add.at(streamed, [t for _, t in self.options.streamable], 1)
+        readers = self.graph.consumers.lengths
+        every: BoolArray = np.logical_and(streamed == readers, readers > 0)
+        return every
 
     @cached_property
-    def loss_cost(self) -> IntArray:
-        """int64[n_tensors]: least extra cost of a tensor leaving the scratchpad once."""
-        return self.transfer_cost + self.sizes * self.options.write_cost * self.pays_write
+    def compulsory_rate(self) -> IntArray:
+        """int64[n_tensors]: cost per byte of transfers of the tensor that no plan avoids.
+
+        A source that is read is loaded at least once, at the cost of a load, or streamed to every
+        one of its readers, where all of them may. Nothing is unavoidable else, but the write of
+        an output that is produced. A scratchpad that holds everything needs no more.
+        """
+        graph, options = self.graph, self.options
+        readers = graph.consumers.lengths
+        rate: IntArray = np.where(graph.is_source & (readers > 0), options.read_cost, 0)
+        every = self._all_streamable & graph.is_source
+        rate[every] = np.minimum(options.read_cost, options.streaming_cost * readers[every])
+        rate[graph.is_output & ~graph.is_source] = options.write_cost
+        return rate
 
     @cached_property
     def compulsory_cost(self) -> int:
-        """Cost that no plan avoids; what a plan costs beyond it is its extra cost.
+        """Cost that no plan avoids; what a plan costs beyond it is its extra cost."""
+        return int(self.sizes @ self.compulsory_rate)
 
-        A source that is read reaches some operator for the first time at its `transfer_cost` or
-        more, a pinned one by a load; an output that is produced is written.
+    @cached_property
+    def transfer_rate(self) -> IntArray:
+        r"""int64[n_tensors]: least extra cost per byte of bringing a tensor back, each time.
+
+        Let :math:`r` and :math:`q` be the costs of a loaded and a streamed byte, and let a tensor
+        reach its :math:`k` readers in :math:`m + 1` transfers or more, the first of which is its
+        production if it has a producer. Without one, and if something is loaded, they cost
+        :math:`r + m \min(r, q)` or more, and not more than :math:`r` of that is compulsory. If
+        all are streamed they cost :math:`k q`, of which :math:`c = \min(r, k q)` is compulsory;
+        as :math:`1 \le m < k`, the rest is at least :math:`m \lfloor (k q - c)/(k - 1) \rfloor`.
         """
         graph, options = self.graph, self.options
-        read = graph.is_source & (graph.consumers.lengths > 0)
-        written = graph.is_output & ~graph.is_source
-        loads = int(self.transfer_cost[read].sum())
-        return loads + options.write_cost * int(self.sizes[written].sum())
+        rate = np.full(graph.n_tensors, options.read_cost, dtype=np.int64)
+        streamed = [t for _, t in options.streamable]
+        rate[streamed] = min(options.read_cost, options.streaming_cost)
+        readers = graph.consumers.lengths
+        every = np.flatnonzero(self._all_streamable & graph.is_source & (readers > 1))
+        whole = options.streaming_cost * readers[every] - self.compulsory_rate[every]
+        rate[every] = np.minimum(rate[every], whole // (readers[every] - 1))
+        return rate
+
+    @cached_property
+    def loss_cost(self) -> IntArray:
+        """int64[n_tensors]: least extra cost of a tensor that leaves once and is read again."""
+        rate = self.transfer_rate + self.options.write_cost * self.pays_write
+        return self.sizes * rate

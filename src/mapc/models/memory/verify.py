@@ -21,10 +21,10 @@ Rules
 Cost
 ----
 Loads, writes and streamed reads cost bytes times the cost per byte of each. What is *compulsory*
-is taken off: for an input or constant that is read, one load, or one streamed read where that is
-possible and cheaper; for an output that is produced, one write. In bytes, the first load (or else
-the first streamed read) and the first write count as compulsory, the rest as reloaded, streamed and
-spilled.
+is taken off: for an input or constant that is read, one load, or the streamed reads of all its
+readers where these are possible and cheaper; for an output that is produced, one write. In bytes,
+the first load (or else the first streamed read) and the first write count as compulsory, the rest
+as reloaded, streamed and spilled.
 """
 
 from __future__ import annotations
@@ -183,8 +183,9 @@ class _Replay:
         load_free = min(loads, 1) if read else 0
         stream_free = min(streams, 1) if read and not load_free else 0
         cheapest = options.read_cost
-        if any(s == t for _, s in options.streamable):
-            cheapest = min(cheapest, options.streaming_cost)
+        readers = self.graph.consumers[t].tolist()
+        if {(o, t) for o in readers} <= set(options.streamable):
+            cheapest = min(cheapest, options.streaming_cost * len(readers))
         cost = (
             loads * options.read_cost
             + (writes - write_free) * options.write_cost
