@@ -43,8 +43,14 @@ PART, MOST, MOST_EACH = 0.25, 2.0, 4e-4
 """What `run` takes of more, and seconds at most: in any case, or per sequence."""
 STALE, STALE_EACH = 1e8, 1e5
 """Looks without a better plan after which `run` ends: in any case, or per sequence."""
-NEW = 12
-"""Starts of a round, each packed and relieved once."""
+MADE, FEWEST, MADE_ITEMS = 36, 6, 60_000
+"""Starts of a round: at most, at least, and sequences of all of them."""
+CALM, NEW = 8, 4
+"""Starts of a round that are relieved in any case; those of the others least past their targets."""
+RACERS = 128
+"""Sequences below which all starts are relieved, for that costs no more than packing them."""
+DEEP, DEEPEST, SHRINK = 0.5, 0.7, 0.6
+"""How far from the best step towards the area's targets go: first, at most, after failure."""
 SHARE = 0.5
 """Work on starts that go on, over that on new ones."""
 KEPT = 3
@@ -164,7 +170,7 @@ def found(
         return
     order = np.argsort(-problem.padded, kind="stable")
     clock = _Clock(work, done, problem, stale)
-    for start in _search(problem, order, kernels, least, seed, clock, hint):
+    for start in _Rounds(problem, order, kernels, clock, least, seed, hint).search():
         if start.step < least:
             clock.idle = 0.0
             least = start.step
@@ -174,54 +180,99 @@ def found(
             yield Found(plan, "packing", int(least), hint_of(problem, plan, start.premium))
 
 
-def _search(
-    problem: SequenceProblem,
-    order: IntArray,
-    kernels: ModuleType,
-    least: float,
-    seed: int,
-    clock: _Clock,
-    hint: Hint | None,
-) -> Iterator[Start]:
-    """Yield starts as they have been searched: rounds of new ones, then the best few of all."""
-    sizes = Sizes(problem, order)
-    rng = np.random.default_rng([seed, problem.n_sequences])
-    made = 0
-    kept: list[Start] = []
-    while True:
-        fresh, before = 0, clock.spent()
-        for _ in range(NEW):
-            best = kept[0] if kept else None
-            start: Start | None
-            if hint is not None and made % 3 != 2:
-                start = sizes.hinted(rng, stream(seed, made), hint, made)
-            else:
-                start = sizes.start(rng, stream(seed, made), best, least, made)
-            made += 1
+class _Rounds:
+    """Rounds of new starts, of which the best few of all go on.
+
+    Packing a start is cheap beside relieving it. So most starts only race: their targets sum to
+    less than the best step, by the more the easier that was for the starts before, and those that
+    pack in time, or nearly, are relieved. The fewer sequences, the more are
+    relieved in any case: what is close to its targets is not always what comes out best.
+    """
+
+    def __init__(
+        self,
+        problem: SequenceProblem,
+        order: IntArray,
+        kernels: ModuleType,
+        clock: _Clock,
+        least: float,
+        seed: int,
+        hint: Hint | None,
+    ) -> None:
+        self.sizes = Sizes(problem, order)
+        self.kernels, self.clock, self.least = kernels, clock, least
+        self.seed, self.hint = seed, hint
+        self.rng = np.random.default_rng([seed, problem.n_sequences])
+        self.length = max(FEWEST, min(MADE, MADE_ITEMS // problem.n_sequences))
+        self.calm = CALM if self.length == MADE else 0
+        if problem.n_sequences < RACERS:
+            self.length = self.calm = NEW + CALM
+        self.made, self.deep = 0, DEEP
+        self.kept: list[Start] = []
+
+    def search(self) -> Iterator[Start]:
+        """Yield starts as they have been searched, until time is up or none can pay."""
+        while True:
+            before, made = self.clock.spent(), self.made
+            yield from self._new()
+            self.kept = sorted(self.kept, key=lambda one: one.step)[:KEPT]
+            if self.clock.over() or (not self.kept and self.made == made):
+                return
+            until = self.clock.spent() + SHARE * (self.clock.spent() - before)
+            while self.kept:
+                for start in self.kept:
+                    yield from self._improved(start, self.clock.piece)
+                    if self.clock.over():
+                        return
+                if self.clock.spent() >= until:
+                    break
+
+    def _new(self) -> Iterator[Start]:
+        """Make a round of starts, relieve some."""
+        late: list[tuple[float, int, Start]] = []
+        for turn in range(self.length):
+            race = turn >= self.calm
+            start = self._made(race)
             if start is None:
                 break
-            fresh += 1
-            if clock.constructed(kernels, start):
-                clock.improve(kernels, start, 0)
-                if start.step < np.inf:
-                    kept.append(start)
-                    yield start
-                    least = min(least, start.step)
-            if clock.over():
+            self.made += 1
+            if self.clock.constructed(self.kernels, start):
+                past = start.excess(self.kernels)
+                if race:
+                    self.deep = min(2.0 * self.deep, DEEPEST) if past == 0.0 else SHRINK * self.deep
+                if race and past > 0.0:
+                    late.append((past, self.made, start))
+                else:
+                    yield from self._first(start)
+            if self.clock.over():
                 return
-        kept = sorted(kept, key=lambda one: one.step)[:KEPT]
-        if not kept and not fresh:
-            return
-        until = clock.spent() + SHARE * (clock.spent() - before)
-        while True:
-            for start in kept:
-                clock.improve(kernels, start, clock.piece)
-                yield start
-                least = min(least, start.step)
-                if clock.over():
-                    return
-            if clock.spent() >= until or not kept:
-                break
+        for _, _, start in sorted(late, key=lambda one: one[:2])[:NEW]:
+            yield from self._first(start)
+            if self.clock.over():
+                return
+
+    def _made(self, race: bool) -> Start | None:
+        random = stream(self.seed, self.made)
+        if self.hint is not None and self.made % 3 != 2:
+            return self.sizes.hinted(self.rng, random, self.hint, self.made)
+        best = self.kept[0] if self.kept else None
+        deep = self.deep if race else None
+        return self.sizes.start(self.rng, random, best, self.least, self.made, deep)
+
+    def _first(self, start: Start) -> Iterator[Start]:
+        """Relieve a start and keep it, in front when it is the best so far."""
+        least = self.least
+        yield from self._improved(start, 0)
+        if start.step < least:
+            self.kept.insert(0, start)
+        elif start.step < np.inf:
+            self.kept.append(start)
+
+    def _improved(self, start: Start, work: int) -> Iterator[Start]:
+        self.clock.improve(self.kernels, start, work)
+        if start.step < np.inf:
+            self.least = min(self.least, start.step)
+            yield start
 
 
 class _Clock:

@@ -15,8 +15,14 @@ from mapc.models.sequence.problem import FloatArray, SequenceProblem
 
 COUNTS_TRIED = 3
 """Counts of micro-batches with starts of their own."""
-RATIOS = (1.0, 0.8, 0.6, 0.4, 0.25)
-"""Targets of a start: each micro-batch's share over the one before."""
+RATIO = (0.2, 1.2)
+"""Targets of a start: each micro-batch's share over the one before, above 1 all alike."""
+SLACK = (0.0, 0.2)
+"""What targets sum to above the area's time, as a part of it, where starts do not race."""
+AIM = 0.992
+"""What they sum to at most, over the best step, where starts do."""
+LOOSE = 1.5
+"""The best step over that bound where none is known."""
 PREMIUM = 1.025
 """What rank-time in a new group of several ranks counts, over that in an old one."""
 DEAR = (1.05, 1.15, 1.4)
@@ -53,6 +59,10 @@ class Start:
         """Return the sequence to go on with, K at the end, -1 where memory does not do."""
         arguments = (self.random, self.premium, self.problem, self.state)
         return int(kernels.construct(first, work, SCANNED, *arguments))
+
+    def excess(self, kernels: ModuleType) -> float:
+        """Return ranks times squared time past the targets; 0 when all is in time."""
+        return float(kernels.total_excess(self.problem, self.state))
 
     def improve(self, kernels: ModuleType, work: int) -> int:
         """Search for about so many looks; return those taken."""
@@ -97,8 +107,13 @@ class Sizes:
         best: Start | None,
         least: float,
         number: int,
+        deep: float | None,
     ) -> Start | None:
-        """Return one more start: of its own, or near the best one; None if no count can pay."""
+        """Return one more start: of its own, or near the best one; None if no count can pay.
+
+        Its targets sum to less than ``least``, by the part ``deep`` of what lies above the area;
+        with None they keep some distance from the area, or are near the best plan's.
+        """
         pays = [
             count
             for count in range(self.fewest, min(self.most, self.fewest + COUNTS_TRIED - 1) + 1)
@@ -111,14 +126,44 @@ class Sizes:
                 if rng.random() < INHERIT
                 else self._premium(rng, number)
             )
-            return self._made(random, premium, target)
-        if pays:
+        elif pays:
             # the least counts more often: what they cost in memory they mostly save in fixed time
             count = pays[int(len(pays) * rng.random() ** 2)]
-            target = self._targets(count, float(rng.choice(RATIOS)), rng.uniform(1.0, 1.2))
+            target = self._shape(rng, count)
+            premium = self._premium(rng, number)
         else:
             return None
-        return self._made(random, self._premium(rng, number), target)
+        if deep is None and best is not None and number % 2:
+            return self._made(random, premium, target)
+        goal = self._goal(rng, len(target), least, deep)
+        return self._made(random, premium, self._scaled(target, goal))
+
+    def _goal(
+        self, rng: np.random.Generator, count: int, least: float, deep: float | None
+    ) -> float:
+        low = self.area + count * self.base
+        if deep is None:
+            return low + self.area * rng.uniform(*SLACK)
+        high = least if least < np.inf else LOOSE * low
+        return max(low, min(AIM * high, high - (high - low) * deep))
+
+    def _shape(self, rng: np.random.Generator, count: int) -> FloatArray:
+        """Share the area in a geometric way."""
+        share = min(rng.uniform(*RATIO), 1.0) ** np.arange(count)
+        target: FloatArray = self.base + self.area * share / share.sum()
+        return target
+
+    def _scaled(self, target: FloatArray, goal: float) -> FloatArray:
+        """Return targets in proportion that sum to the goal, where the longest sequence fits."""
+        most = int(np.argmax(target))
+        target = target * (goal / max(float(target.sum()), 1.0))
+        if target[most] < self.alone:
+            rest = np.arange(len(target)) != most
+            target[most] = self.alone
+            left = max(goal - self.alone, 0.1 * goal)
+            if rest.any():
+                target[rest] *= left / target[rest].sum()
+        return target
 
     def hinted(
         self, rng: np.random.Generator, random: NDArray[np.uint64], hint: Hint, number: int
@@ -140,17 +185,6 @@ class Sizes:
             top = float(rng.choice(DEAR))
             premium *= np.sort(rng.uniform(0.95, top, len(premium)))
         return premium
-
-    def _targets(self, count: int, ratio: float, slack: float) -> FloatArray:
-        """Share the step in a geometric way; the longest sequence gets its time at least."""
-        share = ratio ** np.arange(count)
-        target: FloatArray = self.base + self.area * slack * share / share.sum()
-        if count > 1 and target[0] < self.alone:
-            target[0] = self.alone * (1.0 + (slack - 1.0) / 4)
-            rest = max(self.area * slack - (target[0] - self.base), 0.1 * self.area)
-            target[1:] = self.base + rest * share[1:] / share[1:].sum()
-        target[0] = max(target[0], self.alone)
-        return target
 
     def _made(self, random: NDArray[np.uint64], premium: FloatArray, target: FloatArray) -> Start:
         """Return a start with nothing assigned."""

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from tests.oracles.sequence_cases import brute_force, problem_of, small_sequence_problems
 
+from mapc.instances.generators.lengths import generate
 from mapc.models.sequence.assembly import step_ticks
+from mapc.models.sequence.bounds.area import step_bound
 from mapc.models.sequence.packing import search as packing
 from mapc.models.sequence.packing.search import found, pack, plans
 from mapc.models.sequence.published.baselines import best_homogeneous, megatron_greedy
@@ -168,6 +170,14 @@ def test_a_good_hint_leads_to_a_good_plan_at_once() -> None:
     long = list(found(problem, work=4_000_000))[-1]
     hinted = pack(problem, work=60_000, hint=long.hint)
     assert step_ticks(problem, hinted) <= 1.03 * long.ticks
+
+
+def test_targets_far_above_the_area_are_found_in_little_work() -> None:
+    problem = generate(sequences=2000, ranks=512, max_length="192K", distribution="pareto")
+    plan = pack(problem, work=10_000_000)
+    assert not verify(problem, plan).violations
+    # one micro-batch as long as the longest sequence asks for; starts near the area end at 1.55
+    assert step_ticks(problem, plan) < 1.42 * step_bound(problem)
 
 
 PLAIN = """
