@@ -59,10 +59,14 @@ METHODS = (
     _method(
         "packing", HEURISTIC, "packing.search:run", "micro-batches and groups packed and improved"
     ),
-    _method(
-        "aggregate", BOUND, "bounds.aggregate:run", "groups summed up by mode, one micro-batch"
-    ),
     _method("columns", BOUND, "bounds.columns:run", "the whole step by prices and columns"),
+    _method(
+        "aggregate",
+        BOUND,
+        "bounds.aggregate:run",
+        "groups summed up by mode, one micro-batch",
+        default=False,
+    ),
     _method("step", EXACT, "bounds.step:run", "the whole step over boxes of makespans"),
     _method(
         "flexsp",

@@ -20,7 +20,7 @@ from mapc.graph.operators import IntArray
 from mapc.kernels import load, stream
 from mapc.models.base import Search
 from mapc.models.sequence.assembly import assemble, step_ticks
-from mapc.models.sequence.bounds.area import least_micro_batches
+from mapc.models.sequence.bounds.area import least_micro_batches, micro_batch_tokens
 from mapc.models.sequence.packing.hints import Hint, hint_of
 from mapc.models.sequence.packing.starts import Sizes, Start
 from mapc.models.sequence.plan import SequencePlan
@@ -39,8 +39,10 @@ SECONDS = 0.006
 """Of a slice, by the clock."""
 LITTLE = 0.6
 """Seconds of which `run` takes all."""
-PART, MOST, MOST_EACH = 0.25, 2.0, 4e-4
-"""What `run` takes of more, and seconds at most: in any case, or per sequence."""
+PART, LARGE_PART, LARGE = 0.25, 0.5, 2_000
+"""What `run` takes of more, and of problems of so many sequences, whose bounds need less of it."""
+MOST, MOST_EACH = 2.0, 4e-4
+"""Seconds of it at most: in any case, or per sequence."""
 STALE, STALE_EACH = 1e8, 1e5
 """Looks without a better plan after which `run` ends: in any case, or per sequence."""
 MADE, FEWEST, MADE_ITEMS = 36, 6, 60_000
@@ -49,6 +51,9 @@ CALM, NEW = 8, 4
 """Starts of a round that are relieved in any case; those of the others least past their targets."""
 RACERS = 128
 """Sequences below which all starts are relieved, for that costs no more than packing them."""
+TIGHT = 0.8
+"""Part of the memory of the fewest micro-batches that is used, above which all are, too: what fits
+in few micro-batches seldom packs in time at once, and the race would go to many."""
 DEEP, DEEPEST, SHRINK = 0.5, 0.7, 0.6
 """How far from the best step towards the area's targets go: first, at most, after failure."""
 SHARE = 0.5
@@ -205,7 +210,8 @@ class _Rounds:
         self.rng = np.random.default_rng([seed, problem.n_sequences])
         self.length = max(FEWEST, min(MADE, MADE_ITEMS // problem.n_sequences))
         self.calm = CALM if self.length == MADE else 0
-        if problem.n_sequences < RACERS:
+        fill = int(problem.padded.sum()) / micro_batch_tokens(problem) / self.sizes.fewest
+        if problem.n_sequences < RACERS or (fill > TIGHT and self.calm > 0):
             self.length = self.calm = NEW + CALM
         self.made, self.deep = 0, DEEP
         self.kept: list[Start] = []
@@ -342,7 +348,8 @@ def run(problem: SequenceProblem, search: Search) -> None:
         left = search.remaining()
         if left > LITTLE:
             stale = max(STALE, STALE_EACH * problem.n_sequences)
-            left = min(PART * left, max(MOST, MOST_EACH * problem.n_sequences))
+            part = PART if problem.n_sequences < LARGE else LARGE_PART
+            left = min(part * left, max(MOST, MOST_EACH * problem.n_sequences))
         end = time.monotonic() + left
         work, done = None, lambda: time.monotonic() >= end or search.done()
     for one in found(
