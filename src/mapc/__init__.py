@@ -14,7 +14,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mapc.api import check, compare, export, generate, lower, read, solve, with_budgets, write
+    from mapc.api import (
+        check,
+        compare,
+        export,
+        generate,
+        lower,
+        read,
+        solve,
+        with_budgets,
+        with_rules,
+        write,
+    )
     from mapc.errors import (
         CheckError,
         InfeasibleError,
@@ -51,6 +62,7 @@ __all__ = [
     "read",
     "solve",
     "with_budgets",
+    "with_rules",
     "write",
 ]
 
@@ -64,6 +76,7 @@ _HOMES = {
         "read",
         "solve",
         "with_budgets",
+        "with_rules",
         "write",
     ),
     "mapc.planner": ("Cluster", "Planner", "Step"),

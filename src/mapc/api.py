@@ -33,6 +33,7 @@ def read(
     alignment: int | None = None,
     dims: Mapping[str, int] | None = None,
     budgets: Sequence[str] | None = None,
+    rules: Sequence[str] | None = None,
     importer: str | None = None,
     **options: Any,
 ) -> Any:
@@ -61,6 +62,8 @@ def read(
         Values of symbolic dimensions (ONNX), e.g. ``{"batch": 1}``.
     budgets : sequence of str, optional
         Most that resources may cost (bits), e.g. ``["size=4.5bpw", "latency=0.8x"]``.
+    rules : sequence of str, optional
+        Options of a memory problem, e.g. ``["weights=pinned", "prefetch=2"]``; see `with_rules`.
     importer : str, optional
         A key of `mapc.instances.importers.IMPORTERS`.
     **options
@@ -89,6 +92,8 @@ def read(
         problem = instances.read(
             fspath(path), dtype=dtype, fuse=fuse, weights=weights, alignment=alignment, dims=dims
         )
+    if rules is not None:
+        problem = with_rules(problem, rules)
     if scratchpad is not None:
         problem = family_of(problem).with_capacity(problem, scratchpad)
     return problem if budgets is None else with_budgets(problem, budgets)
@@ -143,6 +148,29 @@ def with_budgets(problem: Any, budgets: Sequence[str]) -> Any:
         )
     module = import_module(f"mapc.models.{kind}.budgets")
     return module.apply_budgets(problem, list(budgets))
+
+
+def with_rules(problem: Any, rules: Sequence[str]) -> Any:
+    """Return a memory problem with options by rule; those that are not named stay as they are.
+
+    Parameters
+    ----------
+    problem : MemoryProblem
+    rules : sequence of str
+        ``NAME=VALUE``, e.g. ``"weights=streamed"``, ``"in-place=elementwise"``,
+        ``"objective=energy"``; `mapc.models.memory.options.rules` has them all.
+
+    Raises
+    ------
+    UsageError
+        For a problem of another family, or a rule that is none.
+    """
+    from mapc.models.memory.options.rules import apply_rules
+
+    kind = family_of(problem).kind
+    if kind != "memory":
+        raise UsageError(f"rules do not apply to {kind} problems; expected a memory problem")
+    return apply_rules(problem, rules)
 
 
 def solve(

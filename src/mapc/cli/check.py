@@ -12,7 +12,7 @@ from mapc.cli.describe import size
 from mapc.cli.families import limit_words
 from mapc.cli.output import one_line, print_json, say
 from mapc.cli.reading import json_option, read_problem, reading_options
-from mapc.errors import CheckError, UsageError
+from mapc.errors import CheckError, InstanceError, UsageError
 from mapc.files import STREAM
 
 _OPEN = (("capacity", None), ("alignment", 1))
@@ -88,6 +88,7 @@ def examine(plan_file: str, instance_file: str | None, options: Mapping[str, Any
     """
     from mapc import api, instances
     from mapc.models import family_of
+    from mapc.models.base import phrase_of
 
     embedded, plan, info = instances.read_plan(plan_file)
     target = embedded if instance_file is None else _reread(instance_file, options, info.provenance)
@@ -100,7 +101,10 @@ def examine(plan_file: str, instance_file: str | None, options: Mapping[str, Any
         target = replace(target, alignment=options["alignment"])
     if options["budgets"] is not None:
         target = api.with_budgets(target, options["budgets"])
+    if options["rules"] is not None:
+        target = api.with_rules(target, options["rules"])
     claimed, target = _settle(embedded, target, options)
+    claimed, target = _settle_rules(claimed, target, options["rules"] is not None)
     claimed, target = _settle_budgets(claimed, target, options["budgets"] or ())
     sha256 = instances.content_hash(target)
     if type(claimed) is not type(target) or instances.content_hash(claimed) != sha256:
@@ -110,7 +114,7 @@ def examine(plan_file: str, instance_file: str | None, options: Mapping[str, Any
     problems = list(verdict.violations)
     if instances.content_hash(embedded) == sha256 and not problems:
         problems += _contradictions(info.result, verdict.objective)
-    words = "" if verdict.objective is None else family.phrase(verdict.objective)
+    words = "" if verdict.objective is None else phrase_of(family, target)(verdict.objective)
     facts = dict(verdict.facts)
     if hasattr(target, "capacity"):
         facts = {"capacity_bytes": target.capacity, **facts}
@@ -173,6 +177,18 @@ def _settle(claimed: Any, target: Any, options: Mapping[str, Any]) -> tuple[Any,
         elif ours == unset:
             target = replace(target, **{name: theirs})
     return claimed, target
+
+
+def _settle_rules(claimed: Any, target: Any, given: bool) -> tuple[Any, Any]:
+    """Do the same for options of the memory model, all of them or none."""
+    if not (hasattr(claimed, "plain") and hasattr(target, "plain")):
+        return claimed, target
+    try:
+        if given or claimed.plain:
+            return replace(claimed, options=target.options), target
+        return claimed, replace(target, options=claimed.options) if target.plain else target
+    except InstanceError:  # they do not fit the other graph: another instance
+        return claimed, target
 
 
 def _settle_budgets(claimed: Any, target: Any, given: Sequence[str]) -> tuple[Any, Any]:

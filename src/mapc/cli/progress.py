@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self
 
 from mapc.cli.describe import brief, percent
 from mapc.cli.output import WIDTH, one_line, say
@@ -28,8 +29,12 @@ class Progress:
         One line that is written over; by default on a terminal that can do it.
     """
 
-    def __init__(self, family: Family, live: bool | None = None) -> None:
-        self._family = family
+    def __init__(self, family: Family, live: bool | None = None, problem: Any = None) -> None:
+        self._phrase: Callable[[float], str] = family.phrase
+        if problem is not None:  # its unit may depend on it
+            from mapc.models.base import phrase_of
+
+            self._phrase = phrase_of(family, problem)
         self._live = _can_rewrite() if live is None else live
         self._open = False
 
@@ -60,9 +65,9 @@ class Progress:
             return f"{start} note: {event.text}"
         parts = [f"{start} {event.kind}: "]
         if event.objective is not None:
-            parts.append(f"{self._family.phrase(event.objective)}, ")
+            parts.append(f"{self._phrase(event.objective)}, ")
         if event.bound is not None:
-            parts.append(f"bound {brief(self._family.phrase(event.bound))}, ")
+            parts.append(f"bound {brief(self._phrase(event.bound))}, ")
         gap = _gap(event)
         if gap is not None:
             parts.append(f"gap {percent(gap)}, ")

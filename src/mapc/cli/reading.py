@@ -88,6 +88,15 @@ _OPTIONS = (
         help="Size of a symbolic dimension (ONNX), e.g. batch=1. Repeatable.",
     ),
     _BUDGET,
+    click.option(
+        "--rule",
+        "rules",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=lambda ctx, param, values: list(values) or None,
+        help="Option of a memory problem, e.g. weights=pinned, weights=streamed, prefetch=2, "
+        "in-place=elementwise, objective=energy, write-cost=3. Repeatable.",
+    ),
 )
 
 

@@ -129,7 +129,7 @@ def _search(problem: Any, *, quiet: bool, **options: Any) -> Result:
     from mapc.solvers.result import Result
 
     family = family_of(problem)
-    with contextlib.nullcontext() if quiet else Progress(family) as progress:
+    with contextlib.nullcontext() if quiet else Progress(family, problem=problem) as progress:
         try:
             return api.solve(problem, on_event=progress, **options)
         except InfeasibleError as error:

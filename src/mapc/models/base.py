@@ -155,3 +155,12 @@ class Family(Protocol):
 
     def phrase(self, value: Number) -> str:
         """Return an objective value in words, with its unit."""
+
+
+def phrase_of(family: Family, problem: Any) -> Callable[[Number], str]:
+    """Return how objective values of a problem are put in words.
+
+    A family whose unit depends on the problem has a ``phrase_of(problem)`` of its own.
+    """
+    own = getattr(family, "phrase_of", None)
+    return family.phrase if own is None else own(problem)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mapc.errors import InfeasibleError, UsageError
-from mapc.models.base import Family, Method
+from mapc.models.base import Family, Method, phrase_of
 from mapc.program.model import Program
 from mapc.solvers import registry
 from mapc.solvers.base import (
@@ -229,7 +229,7 @@ class Portfolio:
             facts={**self.family.facts(self.problem), **self.facts},
             notes=tuple(self.notes),
             trajectory=tuple(self.trajectory),
-            phrase=self.family.phrase,
+            phrase=phrase_of(self.family, self.problem),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from mapc.errors import InfeasibleError
@@ -67,6 +68,18 @@ class MemoryFamily:
     def phrase(self, value: Number) -> str:
         """Return e.g. ``392 KiB extra off-chip traffic``."""
         return f"{format_bytes(value)} extra off-chip traffic"
+
+    def phrase_of(self, problem: MemoryProblem) -> Callable[[Number], str]:
+        """Return `phrase`, or where bytes have other costs e.g. ``163,000 units of extra cost``."""
+        options = problem.options
+        costs = {options.read_cost, options.write_cost}
+        if options.streamable:
+            costs.add(options.streaming_cost)
+        return self.phrase if costs == {1} else _in_units
+
+
+def _in_units(value: Number) -> str:
+    return f"{value:,} units of extra cost"
 
 
 FAMILY = MemoryFamily()

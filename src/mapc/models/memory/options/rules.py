@@ -1,0 +1,161 @@
+"""Options by rule: texts ``NAME=VALUE`` that name tensors by what they are.
+
+Costs of an objective are whole numbers per byte:
+
+========= ====== ======== =================================================================
+objective cost   unit     figure
+========= ====== ======== =================================================================
+bytes     1      byte
+energy    163    pJ       a DRAM access of 64 bits takes 1.3 to 2.6 nJ (M. Horowitz,
+                          *Computing's energy problem*, ISSCC 2014); the lower end
+time      39     ps       25.6 GB/s, a 64-bit channel at 3,200 MT/s
+========= ====== ======== =================================================================
+
+Reads, writes and streamed reads alike; ``read-cost`` and the others set them one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from mapc.errors import InstanceError, UsageError
+from mapc.models.memory.options.model import MAX_PAIRS, Options, Triple
+from mapc.models.memory.problem import MemoryProblem
+
+OBJECTIVES = {"bytes": 1, "energy": 163, "time": 39}
+"""Cost of a byte in either direction."""
+_KINDS = """
+abs add and batchnorm batchnormalization cast ceil celu clamp clip cos div dropout elu erf exp
+fastgelu floor gelu hardsigmoid hardswish hardtanh identity leakyrelu log logsigmoid mish mul
+neg not or pow prelu reciprocal relu relu6 round rsqrt selu sigmoid sign silu sin softplus
+softsign sqrt sub swish tanh thresholdedrelu
+"""
+ELEMENTWISE = frozenset(_KINDS.split())
+"""Kinds of operators, in small letters without underscores, that write an element of their output
+after they have read the one at the same place of their input, and no other one later."""
+
+
+def apply_rules(problem: MemoryProblem, texts: Iterable[str]) -> MemoryProblem:
+    """Return the problem with options as the texts say; later ones go first.
+
+    ``objective=bytes|energy|time``; ``read-cost=N``, ``write-cost=N``, ``stream-cost=N``;
+    ``weights=resident|pinned|streamed`` for all constants that are read; ``pinned=TENSOR``,
+    ``streamed=TENSOR`` (by all its readers); ``in-place=elementwise|none``; ``prefetch=STEPS``.
+
+    Raises
+    ------
+    UsageError
+        For a text that is none of these.
+    """
+    options = problem.options
+    for text in texts:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if name not in RULES or not equals:
+            raise UsageError(f"rule {text!r}: expected one of {', '.join(RULES)}, each with =VALUE")
+        try:
+            options = RULES[name](problem, options, value)
+        except ValueError as error:
+            raise UsageError(f"rule {text!r}: expected {error}") from None
+    try:
+        return replace(problem, options=options)
+    except InstanceError as error:
+        raise UsageError(str(error)) from None
+
+
+def _objective(problem: MemoryProblem, options: Options, value: str) -> Options:
+    if value not in OBJECTIVES:
+        raise ValueError(" or ".join(OBJECTIVES))
+    cost = OBJECTIVES[value]
+    return replace(options, read_cost=cost, write_cost=cost, stream_cost=None)
+
+
+def _number(field: str) -> Callable[[MemoryProblem, Options, str], Options]:
+    def rule(problem: MemoryProblem, options: Options, value: str) -> Options:
+        if not (value.isascii() and value.isdigit() and len(value) < 10):
+            raise ValueError("a whole number")
+        change: dict[str, Any] = {field: int(value)}
+        return replace(options, **change)
+
+    return rule
+
+
+def _weights(problem: MemoryProblem, options: Options, value: str) -> Options:
+    graph = problem.graph
+    weights = {
+        t for t in range(graph.n_tensors) if graph.is_constant[t] and graph.consumers[t].size
+    }
+    options = replace(
+        options,
+        pinned=tuple(t for t in options.pinned if t not in weights),
+        streamable=tuple(pair for pair in options.streamable if pair[1] not in weights),
+    )
+    if value == "resident":
+        return options
+    if value not in ("pinned", "streamed"):
+        raise ValueError("resident, pinned or streamed")
+    for t in sorted(weights):
+        options = _pin(options, t) if value == "pinned" else _stream(problem, options, t)
+    return options
+
+
+def _pin(options: Options, t: int) -> Options:
+    return replace(
+        options,
+        pinned=tuple({*options.pinned, t}),
+        streamable=tuple(pair for pair in options.streamable if pair[1] != t),
+        in_place=tuple(pair for pair in options.in_place if pair[1] != t),
+    )
+
+
+def _stream(problem: MemoryProblem, options: Options, t: int) -> Options:
+    readers = problem.graph.consumers[t].tolist()
+    return replace(
+        options,
+        pinned=tuple(other for other in options.pinned if other != t),
+        streamable=tuple({*options.streamable, *((o, t) for o in readers)}),
+    )
+
+
+def _tensor(problem: MemoryProblem, name: str) -> int:
+    if name not in problem.graph.tensor_names:
+        raise ValueError("the name of a tensor")
+    return problem.graph.tensor_names.index(name)
+
+
+def _in_place(problem: MemoryProblem, options: Options, value: str) -> Options:
+    if value not in ("elementwise", "none"):
+        raise ValueError("elementwise or none")
+    pairs = _elementwise(problem, options) if value == "elementwise" else ()
+    return replace(options, in_place=tuple(pairs))
+
+
+def _elementwise(problem: MemoryProblem, options: Options) -> list[Triple]:
+    """Inputs and outputs of equal size of elementwise operators; no constants, nothing pinned."""
+    graph, pairs = problem.graph, []
+    for o, kind in enumerate(graph.operator_kinds):
+        if kind.rpartition("::")[2].replace("_", "").lower() in ELEMENTWISE:
+            pairs += [
+                (o, a, b)
+                for a in graph.inputs[o].tolist()
+                for b in graph.outputs[o].tolist()
+                if graph.tensor_bytes[a] == graph.tensor_bytes[b]
+                and not graph.is_constant[a]
+                and a not in options.pinned
+            ][:MAX_PAIRS]
+    return pairs
+
+
+RULES: dict[str, Callable[[MemoryProblem, Options, str], Options]] = {
+    "objective": _objective,
+    "read-cost": _number("read_cost"),
+    "write-cost": _number("write_cost"),
+    "stream-cost": _number("stream_cost"),
+    "weights": _weights,
+    "pinned": lambda problem, options, name: _pin(options, _tensor(problem, name)),
+    "streamed": lambda problem, options, name: _stream(problem, options, _tensor(problem, name)),
+    "in-place": _in_place,
+    "prefetch": _number("prefetch"),
+}
+"""By name: ``rule(problem, options, value) -> options``; ValueError says what would be right."""
