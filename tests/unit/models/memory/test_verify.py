@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mapc.graph.operators import OperatorGraph, Ragged
+from mapc.models.memory.options import Options
 from mapc.models.memory.plan import MemoryPlan
 from mapc.models.memory.problem import MemoryProblem
 from mapc.models.memory.verify import verify
@@ -140,3 +141,149 @@ def test_many_violations_end_with_a_hint(problem: MemoryProblem) -> None:
     verdict = verify(problem, plan_of(rows))
     assert verdict.violations[-1] == "... and more"
     assert len(verdict.violations) <= 21
+
+
+# -- options -------------------------------------------------------------------------------------
+
+
+def with_options(problem: MemoryProblem, rows: list, streamed: list, **options: object) -> list:
+    plan = replace(plan_of(rows), streamed=np.array(streamed, dtype=np.int64).reshape(-1, 2))
+    return list(verify(replace(problem, options=Options(**options)), plan).violations)
+
+
+STREAMED = [SPILLED[0], SPILLED[1], *SPILLED[3:]]  # t is not there for c
+
+
+def test_streamed_reads_need_permission_and_a_copy(problem: MemoryProblem) -> None:
+    allowed = {"streamable": ((2, 1),)}
+    assert with_options(problem, STREAMED, [(2, 1)], **allowed) == []
+    says = with_options(problem, STREAMED, [(2, 1)])
+    assert any("which may not stream it" in line for line in says)
+    says = with_options(problem, STREAMED, [], **allowed)
+    assert any("'c' at step 2: tensor 't' not resident" in line for line in says)
+    says = with_options(problem, STREAMED, [(2, 1), (2, 1)], **allowed)
+    assert any("twice" in line for line in says)
+    unwritten = change(STREAMED, 1, written=False)
+    says = with_options(problem, unwritten, [(2, 1)], **allowed)
+    assert any("streamed at step 2 without an off-chip copy" in line for line in says)
+    # written by a residency that has not ended: nobody says that the copy is there
+    lasting = change(KEPT, 1, written=True)
+    says = with_options(problem, lasting, [(2, 1)], **allowed)
+    assert any("streamed at step 2 without an off-chip copy" in line for line in says)
+
+
+def test_streamed_reads_and_costs_are_counted(problem: MemoryProblem) -> None:
+    options = Options(read_cost=2, write_cost=3, stream_cost=5, streamable=((2, 1),))
+    dear = replace(problem, options=options)
+    plan = replace(plan_of(STREAMED), streamed=np.array([(2, 1)]))
+    verdict = verify(dear, plan)
+    assert verdict.objective == 4 * 3 + 4 * 5
+    assert verdict.facts["streamed_bytes"] == verdict.facts["spilled_bytes"] == 4
+    assert verify(dear, plan_of(SPILLED)).objective == 4 * 3 + 4 * 2
+
+
+def test_a_source_that_all_may_stream_has_the_cheaper_way_for_free(problem: MemoryProblem) -> None:
+    plan = replace(plan_of(KEPT[1:]), streamed=np.array([(0, 0)]))
+    for cost, loaded, streamed in ((1, 4, 0), (3, 0, 4)):
+        options = Options(read_cost=2, stream_cost=cost, streamable=((0, 0),))
+        free = replace(problem, options=options)
+        assert verify(free, plan_of(KEPT)).objective == loaded
+        assert verify(free, plan).objective == streamed
+        assert verify(free, plan).facts["compulsory_bytes"] == 8
+
+
+IN_PLACE = [(0, 0, 1, 0, False), (1, 0, 3, 4, False), (2, 1, 3, 0, False), (3, 2, 3, 0, True)]
+
+
+def test_only_a_pair_at_one_address_may_overlap(problem: MemoryProblem) -> None:
+    """At step 2, y (4 bytes at 0) lies where u does."""
+    pair = {"in_place": ((2, 2, 3),)}
+    assert with_options(problem, IN_PLACE, [], **pair) == []
+    for other in ({}, {"in_place": ((2, 1, 3),)}, {"in_place": ((0, 0, 1),)}):
+        assert any("overlaps" in line for line in with_options(problem, IN_PLACE, [], **other))
+    moved = change(IN_PLACE, 3, address=2)
+    assert any("overlaps" in line for line in with_options(problem, moved, [], **pair))
+    # x is read by the first operator alone; one step longer, and t would overwrite it
+    longer = [(0, 0, 2, 0, False), (1, 0, 3, 0, False), (2, 1, 3, 4, False), (3, 2, 3, 8, True)]
+    says = with_options(problem, longer, [], in_place=((0, 0, 1),))
+    assert any("step 0: overlaps" in line for line in says)
+    assert with_options(problem, change(longer, 0, stop=1), [], in_place=((0, 0, 1),)) == []
+
+
+def test_two_outputs_do_not_take_over_one_input() -> None:
+    graph = OperatorGraph(
+        name="split",
+        operator_names=("a",),
+        operator_kinds=("any",),
+        workspace=np.array([0]),
+        inputs=Ragged.of([[0]]),
+        outputs=Ragged.of([[1, 2]]),
+        tensor_names=("x", "y", "z"),
+        tensor_bytes=np.array([4, 4, 4]),
+        is_output=np.array([False, True, True]),
+        is_constant=np.zeros(3, dtype=np.bool_),
+    )
+    problem = MemoryProblem(graph, 8, options=Options(in_place=((0, 0, 1), (0, 0, 2))))
+
+    def plan(address: int) -> MemoryPlan:
+        return MemoryPlan(
+            order=np.array([0]),
+            tensor=np.arange(3),
+            start=np.zeros(3, dtype=np.int64),
+            stop=np.ones(3, dtype=np.int64),
+            address=np.array([0, 0, address]),
+            written=np.array([False, True, True]),
+            workspace_address=np.array([-1]),
+        )
+
+    assert problem.smallest_capacity == 8
+    assert verify(problem, plan(4)).violations == ()
+    assert any("overlaps" in line for line in verify(problem, plan(0)).violations)
+
+
+def test_a_larger_output_needs_the_room_above_its_input() -> None:
+    graph = OperatorGraph(
+        name="grow",
+        operator_names=("a",),
+        operator_kinds=("any",),
+        workspace=np.array([3]),
+        inputs=Ragged.of([[0]]),
+        outputs=Ragged.of([[1]]),
+        tensor_names=("x", "y"),
+        tensor_bytes=np.array([4, 6]),
+        is_output=np.array([False, True]),
+        is_constant=np.zeros(2, dtype=np.bool_),
+    )
+    problem = MemoryProblem(graph, 9, options=Options(in_place=((0, 0, 1),)))
+    for address, fits in ((6, True), (4, False)):
+        plan = MemoryPlan(
+            order=np.array([0]),
+            tensor=np.arange(2),
+            start=np.zeros(2, dtype=np.int64),
+            stop=np.ones(2, dtype=np.int64),
+            address=np.zeros(2, dtype=np.int64),
+            written=np.array([False, True]),
+            workspace_address=np.array([address]),
+        )
+        assert (verify(problem, plan).violations == ()) is fits
+
+
+def test_pinned_tensors_are_there_from_first_to_last_step(problem: MemoryProblem) -> None:
+    roomy = replace(problem, capacity=18)
+    rows = [(0, 0, 3, 14, False), *KEPT[1:]]
+    assert with_options(roomy, rows, [], pinned=(0,)) == []
+    for broken in (change(rows, 0, stop=2), change(rows, 0, start=0, stop=1), rows[1:]):
+        says = with_options(roomy, broken, [], pinned=(0,))
+        assert any("'x': pinned, but not resident" in line for line in says)
+
+
+def test_loads_begin_early_enough(problem: MemoryProblem) -> None:
+    """At distance 1 t may not come back at step 2, at which it is read; x may at step 0."""
+    says = with_options(problem, SPILLED, [], prefetch=1)
+    assert says == ["tensor 't': loaded at step 2 for step 2, not 1 steps before"]
+    early = [SPILLED[0], change(SPILLED, 1, stop=1)[1], change(SPILLED, 2, start=1)[2], SPILLED[3]]
+    says = with_options(problem, [*early, SPILLED[4]], [], prefetch=1)
+    # back at step 1 for step 1, for which it would have had to come before it left
+    assert says == ["tensor 't': loaded at step 1 for step 1, not 1 steps before"]
+    assert with_options(problem, KEPT, [], prefetch=1) == []
+    assert with_options(problem, KEPT, [], prefetch=9) == []

@@ -152,8 +152,16 @@ def place_exactly(layout: Layout, search: Search) -> IntArray | None:
 
 
 def search_relaxation(problem: MemoryProblem, search: Search) -> None:
-    """All orders of a plain relaxation: a bound, and an order to solve with the options."""
+    """All orders of a plain relaxation: a bound, and an order to solve with the options.
+
+    With in-place pairs there is no relaxation. Then the order is the best one without them, in the
+    room that takes if there is less; it proves nothing.
+    """
     relaxed = relaxation(problem)
+    bounds = relaxed is not None
+    if relaxed is None:
+        apart = replace(problem, options=replace(problem.options, in_place=()))
+        relaxed = relaxation(replace(apart, capacity=max(problem.room, apart.smallest_capacity)))
     if relaxed is None:
         return
     until = 0.0 if search.deterministic else SHARE * search.remaining()
@@ -164,7 +172,8 @@ def search_relaxation(problem: MemoryProblem, search: Search) -> None:
 
     states = COUNTED_STATES if search.deterministic else STATES
     found = least_traffic(relaxed, states=states, done=done)
-    search.prove(scaled(found.bound, problem.options), "exact search")
+    if bounds:
+        search.prove(scaled(found.bound, problem.options), "exact search")
     if found.order is not None and not search.done():
         solve_order(Timeline(problem, found.order), search, "exact search")
 
@@ -202,7 +211,7 @@ def _choose(method: Method) -> Run:
             method.run(problem, search)
         elif method.name in RUNS:
             RUNS[method.name](problem, search)
-        else:
+        elif not method.default:  # nobody has asked for the others by name
             search.note(f"method {method.name}: knows no options of the problem; left out")
 
     return run
