@@ -141,7 +141,7 @@ def test_an_interrupt_leaves_the_best_plan_so_far(monkeypatch: pytest.MonkeyPatc
     def interrupted(*args: Any, **options: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(packing, "plans", interrupted)
+    monkeypatch.setattr(packing, "found", interrupted)
     result = mapc.solve(problem, time_limit=None, methods=["area", "homogeneous", "packing"])
     assert result.interrupted
     assert result.plan is not None

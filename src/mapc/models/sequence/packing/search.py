@@ -31,6 +31,8 @@ KERNELS = "mapc.models.sequence.packing.search_kernels"
 
 WORK = 60_000_000
 """Looks at a move or swap without a clock; about 0.3 s."""
+WORK_EACH = 200_000
+"""For each sequence, where these are few."""
 SLICE, SLICE_EACH = 1_500_000, 3_000
 """Looks between two questions whether to stop: at most, and per sequence."""
 START = 10_000
@@ -341,10 +343,12 @@ def run(problem: SequenceProblem, search: Search) -> None:
     least, known = np.inf, search.objective
     if known is not None:
         least = known / problem.tick
-    work: int | None = WORK
+    work: int | None = min(WORK, WORK_EACH * problem.n_sequences)
     done, stale = search.done, np.inf
     if not search.deterministic:
-        load(KERNELS, search.done)  # the first time in a process: not part of what it may take
+        # the first time in a process it takes a second: not part of what the search may take
+        if load(KERNELS, search.done) is None:
+            search.note("packing: time was up before its compiled kernels were loaded")
         left = search.remaining()
         if left > LITTLE:
             stale = max(STALE, STALE_EACH * problem.n_sequences)

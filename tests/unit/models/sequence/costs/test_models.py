@@ -136,7 +136,13 @@ def test_own_figures():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("linear", float("nan")), ("linear", -1.0), ("activation", 0.0), ("quadratic", 5.0), ("fixed", None)],
+    [
+        ("linear", float("nan")),
+        ("linear", -1.0),
+        ("activation", 0.0),
+        ("quadratic", 5.0),
+        ("fixed", None),
+    ],
 )
 def test_figures_in_wrong_units_are_refused(field, value):
     figures: FlexspModel = dataclasses.replace(FLEXSP_MODELS["gpt-7b"], **{field: value})
