@@ -18,12 +18,25 @@ fluid. For x ticks and z tokens left a fluid collects at most z F(x / z), where 
 concave function that does not fall, is 0 at 0 and has F(t_k / s_k) >= p_k / s_k for all of them: a
 line a x / z + b above F has a t_k + b s_k >= p_k, so the fluid collects a x + b z or less.
 
+**Copies.** No micro-batch has more of class k than the n_k there are, so at most n_k of its groups
+have k as their longest whole sequence. Let those of mode j collect v_kj or less, those without
+whole sequences v_0j; d_j is their ranks. For any price of a rank w >= v_0j / d_j for all j,
+
+    V <= N w + sum over k of n_k max over j of max(0, v_kj - d_j w):
+
+a group pays d_j w, together N w at most, and what it collects beyond that is among the n_k terms of
+its class. The least over w is that of the linear program of groups whose longest sequence is not
+repeated; where N is no power of two, blocks of its digits may give less, and the lesser counts.
+
 **Makespans** lie in cells [A, B]. What fits at B is allowed in all of the cell, and the most that a
 group collects there is at most the largest of the tangents at B of z F(x / z), concave in x, one
-for each choice of whole sequences. That is convex in T, and so is V made of it; T - V(T) is
-concave, so at least the lesser of its values at A and B. Choices that stay below the tangent
-without any whole sequence, plus what these are worth above it, at both ends, are passed over. After
-each pricing the cell where T - V(T) is least is halved.
+for each choice of whole sequences: v_kj(T) and v_0j(T) are convex. So n_k max(0, v_kj(T) - d_j w)
+and the limits of w are convex in T and w together, the least over w is convex in T, and so is the
+largest sum of blocks. T - V(T) is concave, hence at least the lesser of its values at A and B,
+where w need not be the same. The tangent of v_0j plus what whole sequences are worth above it is a
+line that no choice of them exceeds in the cell; a choice whose line is, at each end, no more than
+another of its class or d_j w is passed over, for then it changes neither value. Cells where
+T - V(T) is least are halved, unless it is so at B, where tangents touch.
 
 **Boxes.** Micro-batches are numbered by falling makespan. The combination mixes micro-batches that
 last differently; so each T_m is kept to an interval, and the box of least bound is cut in two where
@@ -34,7 +47,8 @@ numbers q of micro-batches grow one tree. What is proven is the least bound of a
 **Rounding.** Ticks are whole numbers below 2**52, sums of products of floats are off by some 2**-50
 of the sum of the terms. Paces t_k / s_k are rounded down to 22 bits, so x - z t_k / s_k, by which
 lines are steep, is off by 2**-30 of the difference of neighbouring paces at most. All bounds are
-lowered by 2**-23 of the terms they consist of.
+lowered by 2**-23 of the terms they consist of. Prices of a rank are found by floats, but any is
+valid.
 """
 
 from __future__ import annotations
@@ -50,7 +64,15 @@ import numpy as np
 from mapc.graph.operators import IntArray
 from mapc.kernels import load
 from mapc.models.sequence.bounds import area
-from mapc.models.sequence.bounds.columns_market import Market, market_of, priced
+from mapc.models.sequence.bounds.columns_market import (
+    FIRST,
+    LAST,
+    NEXT,
+    Effort,
+    Market,
+    market_of,
+    priced,
+)
 from mapc.models.sequence.problem import FloatArray, SequenceProblem
 
 if TYPE_CHECKING:
@@ -59,22 +81,26 @@ if TYPE_CHECKING:
 KERNELS = "mapc.models.sequence.bounds.columns_kernels"
 
 WORK = 200
-"""Boxes priced without a clock."""
-MOST_WORK = 2000
-"""Boxes priced with a clock, at most."""
+"""Boxes priced at most, if not said."""
+LOOKS, MOST_LOOKS = 100_000_000, 2_000_000_000
+"""Looks without a clock, about 2 s, and with one."""
 MIXED = 1e-3
 """Mean distance of a makespan from its mean, relative to it, for which it is cut."""
 NARROW = 1e-5
 """Relative width below which no makespan is cut."""
 MARGIN = 0.1
 """Part of an interval that each side of a cut has at least."""
+UNCUT, DONE = -1, -2
 
 Done = Callable[[], bool]
 
 
 @dataclass(frozen=True, order=True)
 class _Node:
-    """A box and what is known of it; ``split`` is the makespan to cut, -1 for none, and where."""
+    """A box and what is known of it; ``split`` is the makespan to cut and where.
+
+    It is `UNCUT` for none, `DONE` if there is nothing left to do either.
+    """
 
     bound: int
     number: int
@@ -114,15 +140,23 @@ class _Tree:
         """Whether nothing is left to cut where the bound is least."""
         if not self.open or self.open[0].bound >= self.known:
             return True
-        first = self.open[0]
-        return first.box is not None and first.split < 0
+        return self.open[0].split == DONE
+
+    @property
+    def looks(self) -> int:
+        """Looks at classes in groups so far."""
+        return 0 if self.market is None else int(self.market.used[1])
 
     def grow(self) -> None:
-        """Price the box of least bound, or its two halves."""
+        """Price the box of least bound, or its two halves; longer if it is too narrow to cut."""
         node = heapq.heappop(self.open)
-        parts = [self._root(node)] if node.box is None else _halves(node)
-        for part in parts:
-            self._price(node, part)
+        if node.box is None:
+            self._price(node, self._root(node), FIRST)
+        elif node.split == UNCUT:
+            self._price(node, node.box, LAST)
+        else:
+            for part in _halves(node):
+                self._price(node, part, NEXT)
 
     def _root(self, node: _Node) -> IntArray:
         box = np.empty((2, node.q), dtype=np.int64)
@@ -132,16 +166,18 @@ class _Tree:
             box[0], box[1] = np.maximum(box[0], self.box[0]), np.minimum(box[1], self.box[1])
         return box
 
-    def _price(self, parent: _Node, box: IntArray) -> None:
+    def _price(self, parent: _Node, box: IntArray, effort: Effort) -> None:
         tight = _tightened(box, self.known, parent.bound)
         if tight is None:
             return
         if self.market is None:
             self.market = market_of(self.problem)
         self.priced += 1
-        found = priced(self.kernels, self.market, tight, self.known, parent.prices)
+        found = priced(self.kernels, self.market, tight, self.known, effort, parent.prices)
         split, where = _cut(tight, found.mean, found.spread)
-        bound = max(parent.bound, found.ticks)
+        if split == UNCUT and effort is LAST:
+            split = DONE
+        bound = max(parent.bound, found.ticks, int(tight[0].sum()))
         self._push(_Node(bound, self.priced, parent.q, tight, found.prices, split, where))
 
     def _push(self, node: _Node) -> None:
@@ -219,7 +255,7 @@ def run(problem: SequenceProblem, search: Search) -> None:
     """Prove a bound on the step over all numbers of micro-batches: `Method.run`.
 
     Needs a plan to compare with. What it proves grows from box to box; it ends when the search
-    does, when no box of least bound can be cut, or after so many of them.
+    does, when the box of least bound cannot be cut, or after so many looks.
     """
     if not isinstance(problem, SequenceProblem) or search.objective is None or search.done():
         return
@@ -228,9 +264,9 @@ def run(problem: SequenceProblem, search: Search) -> None:
     if kernels is None:
         return
     tree = _Tree(problem, kernels, _counts(problem, known), known)
-    work = WORK if search.deterministic else MOST_WORK
+    looks = LOOKS if search.deterministic else MOST_LOOKS
     proven = -1
-    while tree.priced < work and not tree.finished() and not search.done():
+    while tree.looks < looks and not tree.finished() and not search.done():
         tree.grow()
         if tree.bound() > proven:
             proven = tree.bound()
@@ -260,7 +296,7 @@ def _tightened(box: IntArray, known: int, floor: int) -> IntArray | None:
 
 
 def _cut(box: IntArray, mean: FloatArray, spread: FloatArray) -> tuple[int, int]:
-    """Return the makespan to cut and the least ticks of its upper half; -1 if all are narrow."""
+    """Return the makespan to cut, `UNCUT` if all are narrow, and the least of its upper half."""
     low, high = box
     width = (high - low) / np.maximum(high, 1)
     mixed = np.where(width > NARROW, spread / np.maximum(high, 1), 0.0)
@@ -270,7 +306,7 @@ def _cut(box: IntArray, mean: FloatArray, spread: FloatArray) -> tuple[int, int]
         m = int(np.argmax(width))
         where = (int(low[m]) + int(high[m])) / 2
     if width[m] <= NARROW or low[m] == high[m]:
-        return -1, 0
+        return UNCUT, 0
     least = MARGIN * float(high[m] - low[m])
     at = int(np.clip(where, low[m] + least, high[m] - least))
     return m, min(max(at, int(low[m]) + 1), int(high[m]))

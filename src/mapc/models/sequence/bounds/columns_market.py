@@ -20,16 +20,28 @@ SHORT = 32.0
 """Mean tokens of a group over those of a sequence that may be pooled, at least."""
 HIGHEST = 6.0
 """Highest price of a sequence, over its part of a micro-batch by area and by memory."""
-CELLS = 40
+CELLS = 16
 """Intervals that the makespans of a box are cut into at first, about."""
 LANDMARKS = 48
 """Classes whose times on their own are preferred as ends of cells: the longest."""
 GRAIN = 22
 """Bits of ticks per token: paces differ by 2**-22 or not at all."""
-ROUNDS = 80
-"""Pricings of a box at most."""
+POOL = 600
+"""Columns kept, from box to box."""
 SAFE = 2.0**-23
 """What a bound is lowered by, relative to the sums it is a difference of."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Pricings of a box at most, and how far prices may go from those known, relative to them."""
+
+    rounds: int
+    wide: float
+
+
+FIRST, NEXT, LAST = Effort(80, 0.3), Effort(60, 0.3), Effort(300, 0.3)
+"""For a box without a parent, for one with, and for one that is not cut any further."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +63,10 @@ class Market:
         Prices to begin with: the rank-time of a sequence over all ranks.
     landmarks : int64[L]
         Makespans at which long sequences begin to fit, increasing.
+    pool : float64[P, U + 1]
+        Columns found so far, for other boxes too; makespan last.
+    used : int64[2]
+        Columns and looks so far.
     """
 
     n_ranks: int
@@ -61,6 +77,8 @@ class Market:
     first_whole: int
     start: FloatArray
     landmarks: IntArray
+    pool: FloatArray
+    used: IntArray
 
 
 def market_of(problem: SequenceProblem) -> Market:
@@ -96,6 +114,8 @@ def market_of(problem: SequenceProblem) -> Market:
         first_whole=first_whole,
         start=start,
         landmarks=np.unique(alone[fits[:, -LANDMARKS:]]),
+        pool=np.zeros((POOL, len(start) + 1)),
+        used=np.zeros(2, dtype=np.int64),
     )
 
 
@@ -137,8 +157,8 @@ def priced(
     market: Market,
     box: IntArray,
     target: int,
+    effort: Effort,
     start: FloatArray | None = None,
-    rounds: int = ROUNDS,
 ) -> Priced:
     """Return the bound on steps with makespans in a box, as far as it counts.
 
@@ -147,14 +167,14 @@ def priced(
     kernels : module
         `columns_kernels`.
     market : Market
+        Its columns and counts are added to.
     box : int64[2, q]
         Least and most ticks of every micro-batch, fixed ticks included.
     target : int
         Ticks above which nothing need be shown.
+    effort : Effort
     start : float64[U], optional
         Prices to begin with.
-    rounds : int
-        Pricings at most.
     """
     prices = (market.start if start is None else start).copy()
     seen = np.zeros((2, box.shape[1]))
@@ -167,9 +187,12 @@ def priced(
         market.first_whole,
         cells(market, box),
         box.astype(np.float64),
-        rounds,
+        effort.rounds,
         float(target),
         prices,
+        effort.wide,
+        market.pool,
+        market.used,
         seen,
     )
     size = float(prices @ market.classes[0]) + float(box[1].sum())
