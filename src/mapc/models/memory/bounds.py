@@ -28,6 +28,9 @@ valid bound on it, is a bound over all orders, with or without addresses.
   may be streamed to its next reader instead of loaded. Along a chain of separated classes each
   loss still is followed by a transfer of its own, loaded or streamed, and `transfer_rate` says what
   these cost at least beyond what is compulsory. Streaming needs a copy, as loading does.
+  What the room at an operator forces it to stream costs at least `MemoryProblem.stream_rate`, and a
+  write where the tensor pays one. Only tensors without forced spans, which would charge the same
+  transfers, and only inputs that nothing takes over, which would free their bytes otherwise.
 * *In-place pairs*: the working set is less by what the best pairs save, which is the most that any
   plan saves at that step. A tensor forced live at an operator is no input or output of it, so it
   lies beside all these.
@@ -131,6 +134,29 @@ class ForcedSpans:
         np.add.at(total, operator, self.problem.sizes[tensor])
         return total
 
+    @cached_property
+    def streams(self) -> tuple[IntArray, IntArray]:
+        """Operator and tensor of the streamed reads that are charged for."""
+        problem = self.problem
+        spanned, over = set(self.class_tensor.tolist()), {p[:2] for p in problem.options.in_place}
+        rate = problem.stream_rate + problem.options.write_cost * problem.pays_write
+        charged = [
+            (o, t)
+            for o, t in problem.options.streamable
+            if t not in spanned and (o, t) not in over and rate[t] > 0 and problem.sizes[t] > 0
+        ]
+        rows = np.asarray(charged, dtype=np.int64).reshape(-1, 2)
+        return rows[:, 0], rows[:, 1]
+
+    @cached_property
+    def excess(self) -> IntArray:
+        """int64[n_operators]: bytes to be off, or streamed at a cost, where positive."""
+        problem = self.problem
+        operator, tensor = self.streams
+        excess = problem.working_set + self.live_bytes - problem.room
+        np.add.at(excess, operator, problem.sizes[tensor])
+        return excess
+
     @property
     def smallest_peak(self) -> int:
         """Bytes below which no order runs without extra cost: a lower bound on M_P.
@@ -151,15 +177,17 @@ class ForcedSpans:
         as well where the tensor has no copy: a fractional knapsack, cheapest first.
         """
         problem = self.problem
-        excess = problem.working_set + self.live_bytes - problem.room
         tensor, operator, _ = self.pairs
+        reader, streamed = self.streams
+        writing = problem.options.write_cost * problem.pays_write
         best = 0
-        for o in np.flatnonzero(excess > 0).tolist():
-            live = tensor[operator == o]
-            sizes = problem.sizes[live]
-            rate = problem.loss_cost[live] // sizes
+        for o in np.flatnonzero(self.excess > 0).tolist():
+            live, read = tensor[operator == o], streamed[reader == o]
+            rate = np.concatenate([problem.transfer_rate[live], problem.stream_rate[read]])
+            either = np.concatenate([live, read])
+            rate, sizes = rate + writing[either], problem.sizes[either]
             by = np.argsort(rate, kind="stable")
-            off = np.minimum(np.cumsum(sizes[by]), int(excess[o]))
+            off = np.minimum(np.cumsum(sizes[by]), int(self.excess[o]))
             best = max(best, int(np.diff(off, prepend=0) @ rate[by]))
         return best
 
@@ -168,9 +196,11 @@ class ForcedSpans:
         problem = self.problem
         _, operator, cls = self.pairs
         model = Program(f"forced spans of {problem.graph.name}")
-        tight = problem.working_set + self.live_bytes > problem.room
+        tight = self.excess > 0
         used = np.unique(cls[tight[operator]])
-        if not len(used):
+        reader, _ = self.streams
+        forced = np.flatnonzero(tight[reader])
+        if not len(used) + len(forced):
             return model
         of_tensor = self.class_tensor[used]
         tensors, index = np.unique(of_tensor, return_inverse=True)
@@ -182,7 +212,8 @@ class ForcedSpans:
         writing = problem.loss_cost[tensors] - loading
         loads = model.variables(len(tensors), 0, len(used), cost=loading, name="loads")
         write = model.variables(len(tensors), cost=writing, name="write")
-        self._add_room(model, np.flatnonzero(tight), used, kept.columns)
+        read = self._add_streams(model, forced)
+        self._add_room(model, np.flatnonzero(tight), used, kept.columns, read)
         model.rows(np.stack([depth.columns, kept.columns], 1), 1.0, lower=1.0, name="loss")
         model.rows(
             np.stack([loads.columns[index], depth.columns], 1), [1.0, -1.0], lower=0, name="loads"
@@ -202,20 +233,46 @@ class ForcedSpans:
             )
         return model
 
+    def _add_streams(self, model: Program, which: IntArray) -> IntArray:
+        """Add a binary for each of these charged reads: int64[reads], -1 for the others."""
+        problem = self.problem
+        operator, tensor = self.streams
+        column = np.full(len(operator), -1, dtype=np.int64)
+        if not len(which):
+            return column
+        some = tensor[which]
+        cost = problem.sizes[some] * problem.stream_rate[some]
+        read = model.variables(len(which), cost=cost, name="streamed")
+        column[which] = read.columns
+        tensors, of = np.unique(some, return_inverse=True)
+        pays = problem.sizes[tensors] * problem.pays_write[tensors]
+        write = model.variables(
+            len(tensors), cost=problem.options.write_cost * pays, name="write_streamed"
+        )
+        pairs = np.stack([write.columns[of], read.columns], 1)
+        model.rows(pairs, [1.0, -1.0], lower=0.0, name="write_streamed")
+        return column
+
     def _add_room(
-        self, model: Program, operators: IntArray, used: IntArray, kept: IntArray
+        self, model: Program, operators: IntArray, used: IntArray, kept: IntArray, read: IntArray
     ) -> None:
+        """What is kept, less what is streamed, fits beside the rest at these operators."""
         problem = self.problem
         tensor, operator, cls = self.pairs
-        here = np.isin(operator, operators)
-        by = np.argsort(operator[here], kind="stable")
-        index = kept[np.searchsorted(used, cls[here][by])]
-        counts = np.bincount(operator[here], minlength=problem.graph.n_operators)[operators]
+        reader, streamed = self.streams
+        here, forced = np.isin(operator, operators), read >= 0
+        at = np.concatenate([operator[here], reader[forced]])
+        by = np.argsort(at, kind="stable")
+        index = np.concatenate([kept[np.searchsorted(used, cls[here])], read[forced]])
+        sizes = np.concatenate([problem.sizes[tensor[here]], -problem.sizes[streamed[forced]]])
+        counts = np.bincount(at, minlength=problem.graph.n_operators)[operators]
+        room = problem.room - problem.working_set
+        np.subtract.at(room, reader, problem.sizes[streamed])
         model.ragged_rows(
             np.concatenate([[0], np.cumsum(counts)]),
-            index,
-            problem.sizes[tensor[here][by]],
-            upper=(problem.room - problem.working_set)[operators],
+            index[by],
+            sizes[by],
+            upper=room[operators],
             name="room",
             labels=[problem.graph.operator_names[o] for o in operators],
         )

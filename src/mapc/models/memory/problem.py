@@ -197,6 +197,23 @@ class MemoryProblem:
         return rate
 
     @cached_property
+    def stream_rate(self) -> IntArray:
+        r"""int64[n_tensors]: least extra cost per byte of each streamed read, writes aside.
+
+        :math:`q`, as no streamed read is compulsory, but for a source that all its :math:`k`
+        readers may stream. If one of them loads it, that pays for all that is compulsory and the
+        streamed reads are extra; if none does, :math:`k q - \min(r, k q)` is extra, and each read
+        has a :math:`k`-th of it, rounded down.
+        """
+        graph, options = self.graph, self.options
+        rate = np.full(graph.n_tensors, options.streaming_cost, dtype=np.int64)
+        readers = graph.consumers.lengths
+        every = np.flatnonzero(self._all_streamable & graph.is_source)
+        whole = options.streaming_cost * readers[every] - self.compulsory_rate[every]
+        rate[every] = np.minimum(rate[every], whole // readers[every])
+        return rate
+
+    @cached_property
     def loss_cost(self) -> IntArray:
         """int64[n_tensors]: least extra cost of a tensor that leaves once and is read again."""
         rate = self.transfer_rate + self.options.write_cost * self.pays_write

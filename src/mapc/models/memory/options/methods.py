@@ -95,9 +95,8 @@ def place_with_less(timeline: Timeline, search: Search, source: str) -> None:
         choice = fit(timeline, room)
         if choice is None or place(timeline, choice, search, source):
             break
-    least = timeline.at_least()
-    if search.plan is None and (timeline.occupancy(least) <= timeline.problem.room).all():
-        place(timeline, least, search, source)
+    if search.plan is None and timeline.problem.options.prefetch == 0:
+        place(timeline, timeline.at_least(), search, source)  # all alone at their steps: it fits
 
 
 def best_choice(timeline: Timeline, room: int, search: Search) -> Choice | None:

@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+import numpy as np
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import mapc
+from mapc.graph.operators import OperatorGraph, Ragged
 from mapc.models.memory.bounds import ForcedSpans
+from mapc.models.memory.options import Options
 from mapc.models.memory.options.relaxed import relaxation, scaled
 from mapc.models.memory.problem import MemoryProblem
 from mapc.models.memory.verify import verify
@@ -15,8 +18,27 @@ from mapc.solvers.base import Limits, Status
 from oracles.memory_bruteforce import dijkstra
 from oracles.memory_options import least_cost, optioned_problems
 
+SHORT_REUSE = MemoryProblem(
+    OperatorGraph(
+        name="short reuse",
+        operator_names=("o0", "o1", "o2"),
+        operator_kinds=("any",) * 3,
+        workspace=np.array([0, 1, 0]),
+        inputs=Ragged.of([[0], [0, 1], [1, 2]]),
+        outputs=Ragged.of([[1], [2], [3]]),
+        tensor_names=("t0", "t1", "t2", "t3"),
+        tensor_bytes=np.array([2, 4, 2, 2]),
+        is_output=np.array([False, False, False, True]),
+        is_constant=np.zeros(4, dtype=np.bool_),
+    ),
+    capacity=6,
+    options=Options(streamable=((0, 0), (1, 0), (1, 1), (2, 1)), prefetch=2),
+)
+"""t2 is read at the step after its own: at distance 2 it cannot leave in between."""
+
 
 @settings(max_examples=40, deadline=None)
+@example(problem=SHORT_REUSE, seed=0)
 @given(problem=optioned_problems(), seed=st.integers(0, 3))
 def test_plans_are_verified_and_bounds_are_sound(problem: MemoryProblem, seed: int) -> None:
     least = least_cost(problem)
