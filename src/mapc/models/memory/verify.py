@@ -229,12 +229,18 @@ class _Replay:
         return highest
 
     def taken_over(self, o: int, step: int, live: dict[int, int]) -> set[int]:
-        """Of every in-place pair at one address, the smaller tensor: it lies within the other."""
+        """Of every in-place pair at one address, the smaller tensor: it lies within the other.
+
+        A tensor of no bytes overlaps nothing, and so is no part of a pair. Two pairs at one address
+        that share a tensor leave the other two overlapping.
+        """
         plan = self.plan
         within: set[int] = set()
         used: set[int] = set()
         for operator, a, b in self.options.in_place:
             if operator != o or not {a, b} <= live.keys() or {a, b} & used:
+                continue
+            if min(self.graph.tensor_bytes[a], self.graph.tensor_bytes[b]) == 0:
                 continue
             old, new = live[a], live[b]
             if plan.address[old] == plan.address[new] and (plan.stop[old], plan.start[new]) == (

@@ -241,6 +241,32 @@ def test_two_outputs_do_not_take_over_one_input() -> None:
     assert any("overlaps" in line for line in verify(problem, plan(0)).violations)
 
 
+def test_a_tensor_of_no_bytes_takes_over_nothing() -> None:
+    graph = OperatorGraph(
+        name="flag",
+        operator_names=("a",),
+        operator_kinds=("any",),
+        workspace=np.array([0]),
+        inputs=Ragged.of([[0]]),
+        outputs=Ragged.of([[1, 2]]),
+        tensor_names=("x", "flag", "y"),
+        tensor_bytes=np.array([4, 0, 4]),
+        is_output=np.array([False, False, True]),
+        is_constant=np.zeros(3, dtype=np.bool_),
+    )
+    plan = MemoryPlan(
+        order=np.array([0]),
+        tensor=np.arange(3),
+        start=np.zeros(3, dtype=np.int64),
+        stop=np.ones(3, dtype=np.int64),
+        address=np.zeros(3, dtype=np.int64),
+        written=np.array([False, False, True]),
+        workspace_address=np.array([-1]),
+    )
+    problem = MemoryProblem(graph, 4, options=Options(in_place=((0, 0, 1), (0, 0, 2))))
+    assert verify(problem, plan).violations == ()
+
+
 def test_a_larger_output_needs_the_room_above_its_input() -> None:
     graph = OperatorGraph(
         name="grow",
