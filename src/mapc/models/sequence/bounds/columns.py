@@ -82,7 +82,7 @@ KERNELS = "mapc.models.sequence.bounds.columns_kernels"
 
 WORK = 200
 """Boxes priced at most, if not said."""
-LOOKS, MOST_LOOKS = 100_000_000, 2_000_000_000
+LOOKS, MOST_LOOKS = 60_000_000, 2_000_000_000
 """Looks without a clock, about 2 s, and with one."""
 MIXED = 1e-3
 """Mean distance of a makespan from its mean, relative to it, for which it is cut."""
