@@ -86,13 +86,6 @@ class Layout:
         """int64[w]: operators with a workspace."""
         return np.flatnonzero(self.timeline.problem.workspaces > 0)
 
-    @property
-    def exact(self) -> bool:
-        """Whether the blocks restrict nothing: tensors in one have one size."""
-        tensor = self.residencies[0]
-        sizes = self.timeline.problem.sizes
-        return bool((sizes[tensor] == sizes[tensor[self.block]]).all())
-
     def place(self, seed: int, iterations: int) -> IntArray | None:
         """Addresses of all rectangles by the greedy packer, or None where it finds none."""
         problem = self.timeline.problem
