@@ -92,6 +92,9 @@ MARGIN = 0.1
 """Part of an interval that each side of a cut has at least."""
 UNCUT, DONE = -1, -2
 
+PATIENCE, RISE = 24, 1e-4
+"""`run` ends after so many boxes that have not raised its bound by this part of the step."""
+
 Done = Callable[[], bool]
 
 
@@ -255,7 +258,8 @@ def run(problem: SequenceProblem, search: Search) -> None:
     """Prove a bound on the step over all numbers of micro-batches: `Method.run`.
 
     Needs a plan to compare with. What it proves grows from box to box; it ends when the search
-    does, when the box of least bound cannot be cut, or after so many looks.
+    does, when the box of least bound cannot be cut, after so many looks, or when boxes hardly
+    raise it any more: better plans are worth more then.
     """
     if not isinstance(problem, SequenceProblem) or search.objective is None or search.done():
         return
@@ -265,9 +269,12 @@ def run(problem: SequenceProblem, search: Search) -> None:
         return
     tree = _Tree(problem, kernels, _counts(problem, known), known)
     looks = LOOKS if search.deterministic else MOST_LOOKS
-    proven = -1
-    while tree.looks < looks and not tree.finished() and not search.done():
+    proven, mark, since = -1, 0, 0
+    while tree.looks < looks and not tree.finished() and since < PATIENCE and not search.done():
         tree.grow()
+        since += 1
+        if tree.bound() >= mark + RISE * known:
+            mark, since = tree.bound(), 0
         if tree.bound() > proven:
             proven = tree.bound()
             search.prove(proven * problem.tick, "columns")
