@@ -84,6 +84,8 @@ WORK = 200
 """Boxes priced at most, if not said."""
 LOOKS, MOST_LOOKS = 60_000_000, 2_000_000_000
 """Looks without a clock, about 2 s, and with one."""
+EACH = 100_000
+"""Looks that a box counts as in any case, by its time."""
 MIXED = 1e-3
 """Mean distance of a makespan from its mean, relative to it, for which it is cut."""
 NARROW = 1e-5
@@ -147,8 +149,9 @@ class _Tree:
 
     @property
     def looks(self) -> int:
-        """Looks at classes in groups so far."""
-        return 0 if self.market is None else int(self.market.used[1])
+        """Looks at classes in groups so far, and what boxes count as."""
+        inside = 0 if self.market is None else int(self.market.used[1])
+        return inside + EACH * self.priced
 
     def grow(self) -> None:
         """Price the box of least bound, or its two halves; longer if it is too narrow to cut."""

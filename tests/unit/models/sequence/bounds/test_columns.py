@@ -249,7 +249,7 @@ def test_the_method_proves_nothing_above_the_best_step(problem: SequenceProblem)
     for objective in (best.step_ms, best.step_ms * 1.5):
         search = Search(objective)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(columns, "WORK", 15)
+            patch.setattr(columns, "LOOKS", 15 * columns.EACH)
             columns.run(problem, search)
         assert search.proven
         assert sorted(search.proven) == search.proven
