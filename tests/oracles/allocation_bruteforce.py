@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
+from mapc.errors import InstanceError
 from mapc.models.allocation import FAMILY
 from mapc.models.allocation.plan import AllocationPlan
 from mapc.models.allocation.problem import AllocationProblem
@@ -81,32 +83,82 @@ def pairs_in_conflict(problem: AllocationProblem, address: Sequence[int]) -> set
 
 
 def smallest_peak(problem: AllocationProblem) -> int:
-    """Smallest peak over all placements.
+    """Smallest peak over all placements; -1 where there is none.
 
-    In a placement that rests on the floor, every buffer lies on the highest top among the buffers
-    under it. Taking buffers by ascending address, that is the highest top among all the
-    overlapping ones taken before; so trying all sequences meets an optimal placement.
+    In a placement pushed down as far as it goes, every buffer without a fixed address lies on the
+    highest top among what is under it. Taking buffers and reserved ranges by ascending address,
+    that is the highest top among all the overlapping ones taken before; so trying all sequences
+    meets an optimal placement.
     """
     a = problem.alignment
     size = [-(-int(s) // a) * a for s in problem.size]
     lower, upper = problem.lower.tolist(), problem.upper.tolist()
+    given = [-1] * len(size) if problem.fixed is None else problem.fixed.tolist()
     n = len(size)
-    best = sum(size)
+    for begin, end, base, top in [] if problem.reserved is None else problem.reserved.tolist():
+        lower.append(begin)
+        upper.append(end)
+        given.append(base // a * a)
+        size.append(-(-top // a) * a - base // a * a)
+    best = -1
 
     def extend(left: frozenset[int], top: dict[int, int], peak: int) -> None:
         nonlocal best
-        if peak >= best:
+        if peak >= best >= 0:
             return
         if not left:
             best = peak
             return
         for i in left:
-            under = [t for j, t in top.items() if lower[i] < upper[j] and lower[j] < upper[i]]
-            end = max(under, default=0) + size[i]
-            extend(left - {i}, {**top, i: end}, max(peak, end))
+            under = [
+                t
+                for j, t in top.items()
+                if lower[i] < upper[j] and lower[j] < upper[i] and min(i, j) < n
+                if size[i] and size[j]
+            ]
+            at = max(under, default=0) if given[i] < 0 else given[i]
+            if at < max(under, default=0):
+                continue
+            end = at + size[i]
+            counts = i < n and size[i] > 0
+            extend(left - {i}, {**top, i: end}, max(peak, end) if counts else peak)
 
-    extend(frozenset(range(n)), {}, 0)
+    extend(frozenset(range(len(size))), {}, 0)
     return best
+
+
+def holding(
+    problem: AllocationProblem,
+    fixed: Sequence[int | None],
+    reserved: Sequence[tuple[int, int, int, int]] = (),
+) -> AllocationProblem:
+    """The problem with fixed addresses, in multiples of the alignment, and reserved ranges.
+
+    Addresses that cannot be together are left out, the later ones.
+    """
+    held = np.full(problem.n_buffers, -1, dtype=np.int64)
+    rows = np.array(reserved, dtype=np.int64).reshape(-1, 4)
+    made = replace(problem, reserved=rows, fixed=held)
+    for i, at in enumerate(fixed[: problem.n_buffers]):
+        if at is not None:
+            held = held.copy()
+            held[i] = at * problem.alignment
+            try:
+                made = replace(made, fixed=held)
+            except InstanceError:
+                held[i] = -1
+    return made
+
+
+@st.composite
+def held_problems(draw: st.DrawFn, *, max_buffers: int = 5) -> AllocationProblem:
+    """Small problems with up to three fixed addresses and two reserved ranges."""
+    problem = draw(small_problems(max_buffers=max_buffers))
+    fixed = draw(st.lists(st.none() | st.integers(0, 12), min_size=1, max_size=3))
+    span, base = st.tuples(st.integers(-3, 7), st.integers(1, 6)), st.integers(0, 14)
+    ranges = draw(st.lists(st.tuples(span, base, st.integers(1, 4)), max_size=2))
+    rows = [(begin, begin + length, low, low + high) for (begin, length), low, high in ranges]
+    return holding(problem, fixed, rows)
 
 
 @st.composite

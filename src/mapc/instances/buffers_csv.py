@@ -3,7 +3,8 @@
 Columns in any order: ``id`` (or ``buffer``, ``buffer_id``), ``lower`` (or ``begin``, ``start``),
 ``upper`` or ``end``, ``size``. Lifetimes ``[lower, upper)`` are half-open; a column called ``end``
 holds the last step *inside* the lifetime, as minimalloc reads it. Optional: ``alignment`` (the same
-for all buffers), ``offset`` (the address in a solution), ``gaps`` and ``kind`` (empty, ignored).
+for all buffers), ``fixed`` (an address that is given; empty or -1: none), ``offset`` (the address
+in a solution), ``gaps`` and ``kind`` (empty, ignored).
 Lines before the header that start with ``#`` are comments.
 """
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from mapc.errors import InstanceError, UsageError
 from mapc.files import write_whole
+from mapc.graph.operators import IntArray
 from mapc.models.allocation.plan import AllocationPlan
 from mapc.models.allocation.problem import AllocationProblem
 from mapc.models.memory.plan import MemoryPlan
@@ -30,7 +32,7 @@ _SPELLINGS = {
     "start": "lower",
 }
 _REQUIRED = ("id", "lower", "upper", "size")
-_KNOWN = (*_REQUIRED, "end", "alignment", "offset", "gaps", "kind")
+_KNOWN = (*_REQUIRED, "end", "alignment", "fixed", "offset", "gaps", "kind")
 _INTEGER = re.compile(r"\s*[+-]?[0-9]{1,16}\s*\Z")
 _LIMIT = 2**53
 
@@ -67,6 +69,7 @@ def parse_buffers(
             upper=np.asarray(upper, dtype=np.int64),
             size=np.asarray(_integers("size", columns, rows), dtype=np.int64),
             alignment=alignment,
+            fixed=_fixed(columns, rows),
         )
         return problem, _offsets(columns, rows)
     except InstanceError as error:
@@ -83,15 +86,17 @@ def write_csv(
     Raises
     ------
     UsageError
-        For a problem without lifetimes, names with control characters, a plan of another family or
-        length, or a file that cannot be written.
+        For a problem without lifetimes or with reserved ranges, names with control characters, a
+        plan of another family or length, or a file that cannot be written.
     """
     if not isinstance(problem, AllocationProblem):
         raise UsageError("a CSV holds buffers with lifetimes; a memory problem goes to JSON")
+    if problem.reserved is not None and len(problem.reserved):
+        raise UsageError("a CSV has no column for reserved ranges; write the problem to JSON")
     for name in problem.names:
         if not name.isprintable():
             raise UsageError(f"buffer {name!r}: a CSV takes printable names only")
-    columns: dict[str, list[str] | list[int]] = {
+    columns: dict[str, list[str] | list[int] | list[str | int]] = {
         "id": list(problem.names),
         "lower": problem.lower.tolist(),
         "upper": problem.upper.tolist(),
@@ -99,6 +104,8 @@ def write_csv(
     }
     if problem.alignment != 1:
         columns["alignment"] = [problem.alignment] * problem.n_buffers
+    if problem.fixed is not None:
+        columns["fixed"] = ["" if at < 0 else at for at in problem.fixed.tolist()]
     if plan is not None:
         if not isinstance(plan, AllocationPlan) or len(plan.offset) != problem.n_buffers:
             raise UsageError(f"the plan does not place the {problem.n_buffers} buffers")
@@ -189,6 +196,14 @@ def _refuse_gaps(columns: dict[str, int], rows: list[Row]) -> None:
             raise InstanceError(
                 f"gap {row[at][:40]!r}", f"line {line}, column 'gaps'", "lifetimes without gaps"
             )
+
+
+def _fixed(columns: dict[str, int], rows: list[Row]) -> IntArray | None:
+    at = columns.get("fixed")
+    if at is None:
+        return None
+    cells = [_integer(row[at], line, "fixed") if row[at].strip() else -1 for line, row in rows]
+    return np.asarray(cells, dtype=np.int64) if max(cells) >= 0 or min(cells) < -1 else None
 
 
 def _offsets(columns: dict[str, int], rows: list[Row]) -> AllocationPlan | None:

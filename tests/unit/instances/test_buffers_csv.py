@@ -189,3 +189,21 @@ def test_what_does_not_fit_a_table_is_not_written(read, tmp_path):
         with pytest.raises(UsageError, match="printable names only"):
             instances.write_csv(replace(problem, names=(name,)), tmp_path / "out.csv")
     assert os.listdir(tmp_path) == ["buffers.csv"]
+
+
+def test_fixed_addresses(read, tmp_path):
+    problem = read("id,lower,upper,size,fixed\na,0,3,4,\nb,2,9,5,16\nc,2,9,5,-1\n")
+    assert problem.held.tolist() == [-1, 16, -1]
+    instances.write_csv(problem, tmp_path / "out.csv")
+    again = instances.read(tmp_path / "out.csv")
+    assert instances.content_hash(again) == instances.content_hash(problem)
+    none = read("id,lower,upper,size,fixed\na,0,3,4,\nb,2,9,5,-1\n")
+    plain = read("id,lower,upper,size\na,0,3,4\nb,2,9,5\n")
+    assert instances.content_hash(none) == instances.content_hash(plain)
+    with pytest.raises(InstanceError, match=r"line 2, column 'fixed': 'x'"):
+        read("id,lower,upper,size,fixed\na,0,3,4,x\n")
+    with pytest.raises(InstanceError, match="fixed address -7"):
+        read("id,lower,upper,size,fixed\na,0,3,4,-7\n")
+    reserving = replace(problem, reserved=np.array([[0, 3, 4, 8]]))
+    with pytest.raises(UsageError, match="no column for reserved ranges"):
+        instances.write_csv(reserving, tmp_path / "out.csv")

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from msgspec import UNSET, UnsetType
+
+from mapc.graph.operators import IntArray
 from mapc.instances.codec import Codec
 from mapc.instances.columns import (
     Address,
@@ -27,6 +31,16 @@ class BufferColumns(Strict, frozen=True, kw_only=True):
     lower: list[Time]
     upper: list[Time]
     size: list[Size]
+    fixed: list[Address] | UnsetType = UNSET
+
+
+class ReservedColumns(Strict, frozen=True, kw_only=True):
+    """One entry per range ``[base, top)`` of addresses that stays free in ``[lower, upper)``."""
+
+    lower: list[Time]
+    upper: list[Time]
+    base: list[Address]
+    top: list[Address]
 
 
 class AllocationBody(Strict, frozen=True, kw_only=True):
@@ -35,6 +49,7 @@ class AllocationBody(Strict, frozen=True, kw_only=True):
     capacity: Size | None = None
     alignment: Alignment = 1
     buffers: BufferColumns
+    reserved: ReservedColumns | UnsetType = UNSET
 
 
 class AllocationPlanColumns(Strict, frozen=True, kw_only=True):
@@ -52,8 +67,22 @@ def _to_body(problem: AllocationProblem) -> AllocationBody:
             lower=problem.lower.tolist(),
             upper=problem.upper.tolist(),
             size=problem.size.tolist(),
+            fixed=UNSET if problem.fixed is None else problem.fixed.tolist(),
         ),
+        reserved=UNSET if problem.reserved is None else _to_reserved(problem.reserved),
     )
+
+
+def _to_reserved(rows: IntArray) -> ReservedColumns:
+    lower, upper, base, top = rows.T.tolist() if len(rows) else ([], [], [], [])
+    return ReservedColumns(lower=lower, upper=upper, base=base, top=top)
+
+
+def _from_reserved(columns: ReservedColumns, where: str) -> IntArray:
+    lists = (columns.lower, columns.upper, columns.base, columns.top)
+    for name, one in zip(("upper", "base", "top"), lists[1:], strict=True):
+        check_length(one, len(columns.lower), f"{where}.reserved.{name}")
+    return np.stack([int64(one) for one in lists], axis=1)
 
 
 def _from_body(
@@ -69,6 +98,10 @@ def _from_body(
         capacity=body.capacity,
         alignment=body.alignment,
         provenance=provenance,
+        fixed=None if isinstance(buffers.fixed, UnsetType) else int64(buffers.fixed),
+        reserved=None
+        if isinstance(body.reserved, UnsetType)
+        else _from_reserved(body.reserved, where),
     )
 
 

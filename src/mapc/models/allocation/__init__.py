@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from mapc.errors import InfeasibleError
+from mapc.models.allocation.bounds import heights
 from mapc.models.allocation.capacities import with_capacity
 from mapc.models.allocation.formulations import FORMULATIONS, independent_parts
 from mapc.models.allocation.heuristics import greedy
@@ -27,13 +28,18 @@ class AllocationFamily:
 
     def precheck(self, problem: AllocationProblem) -> None:
         """Refuse a capacity below the bytes alive at one time, naming the time."""
-        if problem.room is None or problem.max_load <= problem.room:
+        if problem.room is None:
             return
-        times, load = problem.load
-        worst = int(load.argmax())
+        times, need = heights(problem)
+        least = int(need.max(initial=0))
+        if least <= problem.room:
+            return
+        what = (
+            "are taken, what is fixed and reserved included," if len(problem.walls) else "are alive"
+        )
         raise InfeasibleError(
-            f"{problem.name}: {load[worst]} bytes are alive at time {times[worst]}, the capacity "
-            f"has {problem.room}; give at least {problem.max_load}"
+            f"{problem.name}: {least} bytes {what} at time {times[need.argmax()]}, the capacity "
+            f"has {problem.room}; give at least {least}"
         )
 
     def facts(self, problem: AllocationProblem) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from mapc.models.allocation.heuristics import greedy
 from mapc.models.allocation.plan import AllocationPlan
 from mapc.models.allocation.problem import AllocationProblem
 from mapc.models.allocation.structure import (
-    address_unit,
     alive,
     clique_times,
     components,
@@ -78,8 +77,9 @@ def no_overlap_2d(
     if minimise and start is None:
         start = greedy(problem, iterations=1)
     solid = np.flatnonzero(problem.padded > 0)
-    unit = address_unit(problem.padded, problem.alignment)
+    unit = problem.unit
     size = problem.padded[solid] // unit
+    held = np.where(problem.held < 0, -1, problem.held // unit)[solid]
     known = None if start is None else start.offset[solid] // unit
     known_peak = None if known is None else int((known + size).max(initial=0))
     if minimise:
@@ -88,14 +88,24 @@ def no_overlap_2d(
     else:
         assert problem.room is not None
         room = problem.room // unit
-    if problem.max_load > room * unit:
+    if lower_bound(problem) > room * unit:
         raise InfeasibleError(
-            f"{problem.name}: {problem.max_load} bytes alive at one time, room for {room * unit}"
+            f"{problem.name}: {lower_bound(problem)} bytes needed at one time, "
+            f"room for {room * unit}"
         )
     program = Program(f"{problem.name}: addresses")
-    address = program.variables(len(solid), 0, room - size, name="address")
-    lower, upper = problem.lower[solid], problem.upper[solid]
-    _rectangles(program, address.columns, lower, upper, size, cliques)
+    highest = np.where(held < 0, room - size, held)
+    address = program.variables(len(solid), np.maximum(held, 0), highest, name="address")
+    walls = problem.obstacles // np.array([1, 1, unit, unit])
+    _rectangles(
+        program,
+        np.append(address.columns, np.full(len(walls), NO_COLUMN)),
+        np.append(np.zeros(len(solid), dtype=np.int64), walls[:, 2]),
+        np.append(problem.lower[solid], walls[:, 0]),
+        np.append(problem.upper[solid], walls[:, 1]),
+        np.append(size, walls[:, 3] - walls[:, 2]),
+        cliques,
+    )
     if minimise:
         least = -(-lower_bound(problem) // unit)
         _minimise_peak(program, address.columns, size, least, room, unit)
@@ -105,7 +115,7 @@ def no_overlap_2d(
     def lift(solution: Solution) -> AllocationPlan:
         if solution.values is None:
             raise UsageError(f"no addresses in a solution that is {solution.status.value}")
-        offset = np.zeros(problem.n_buffers, dtype=np.int64)
+        offset = np.maximum(problem.held, 0)
         offset[solid] = np.rint(address.of(solution.values)).astype(np.int64) * unit
         return AllocationPlan(offset)
 
@@ -115,16 +125,20 @@ def no_overlap_2d(
 def _rectangles(
     program: Program,
     address: IntArray,
+    base: IntArray,
     lower: IntArray,
     upper: IntArray,
     size: IntArray,
     cliques: bool,
 ) -> None:
-    """Append the intervals of both axes and the records that keep rectangles apart."""
+    """Append the intervals of both axes and the records that keep rectangles apart.
+
+    Addresses are ``base``, and above it what a column says, where there is one.
+    """
     if not len(size):
         return
     times = program.intervals(upper - lower, start=NO_COLUMN, offset=lower, name="lifetime")
-    rows = program.intervals(size, start=address, name="extent")
+    rows = program.intervals(size, start=address, offset=base, name="extent")
     parts = [part for part in components(lower, upper) if len(part) > 1]
     for part in parts:
         program.no_overlap_2d(times.indices[part], rows.indices[part], name="apart")
@@ -145,24 +159,54 @@ def _minimise_peak(
 
 
 def part_of(problem: AllocationProblem, members: IntArray) -> AllocationProblem:
-    """Return the problem of some buffers alone, int64[k] indices."""
+    """Return the problem of some buffers alone, int64[k] indices.
+
+    Of what does not move, only the life among the free buffers of ``members`` is left.
+    """
+    lower, upper = problem.lower[members], problem.upper[members]
+    fixed = None if problem.fixed is None else problem.fixed[members]
+    walls = problem.reserved
+    free = problem.held[members] < 0
+    if free.any() and (fixed is not None or walls is not None):
+        first, last = int(lower[free].min()), int(upper[free].max())
+        lower, upper = np.clip(lower, first, last), np.clip(upper, first, last)
+        if walls is not None:
+            walls = walls[(walls[:, 0] < last) & (walls[:, 1] > first)]
+            walls[:, :2] = np.clip(walls[:, :2], first, last)
     return AllocationProblem(
         name=problem.name,
         names=tuple(problem.names[i] for i in members.tolist()),
-        lower=problem.lower[members],
-        upper=problem.upper[members],
+        lower=lower,
+        upper=upper,
         size=problem.size[members],
         capacity=problem.capacity,
         alignment=problem.alignment,
+        fixed=fixed,
+        reserved=walls,
     )
 
 
 def independent_parts(problem: AllocationProblem) -> list[IntArray]:
-    """Return the buffers that no time connects, heaviest part first, empty buffers left out."""
-    solid = np.flatnonzero(problem.padded > 0)
+    """Return the buffers that no time connects, heaviest part first, empty buffers left out.
+
+    Buffers with fixed addresses connect nothing: they are in every part during which they live,
+    and in none where nothing else does.
+    """
+    solid = np.flatnonzero((problem.padded > 0) & (problem.held < 0))
+    fixed = np.flatnonzero((problem.padded > 0) & (problem.held >= 0))
     parts = [solid[part] for part in components(problem.lower[solid], problem.upper[solid])]
     loads = [load_of(problem.lower[p], problem.upper[p], problem.padded[p]) for p in parts]
-    return [parts[i] for i in np.argsort([-load for load in loads], kind="stable")]
+    parts = [parts[i] for i in np.argsort([-load for load in loads], kind="stable")]
+    if not len(fixed):
+        return parts
+    return [np.sort(np.append(part, _alive_with(problem, part, fixed))) for part in parts]
+
+
+def _alive_with(problem: AllocationProblem, part: IntArray, others: IntArray) -> IntArray:
+    """Return those of ``others`` whose lives share a time with the part's range of times."""
+    first, last = problem.lower[part].min(), problem.upper[part].max()
+    meets = (problem.lower[others] < last) & (problem.upper[others] > first)
+    return others[np.flatnonzero(meets)]
 
 
 FORMULATIONS: Mapping[str, Formulation] = {

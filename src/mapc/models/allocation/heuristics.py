@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mapc.graph.operators import BoolArray, IntArray
 from mapc.models.allocation.bounds import lower_bound
+from mapc.models.allocation.held import NONE
 from mapc.models.allocation.plan import AllocationPlan
 from mapc.models.allocation.problem import AllocationProblem
 from mapc.models.allocation.structure import (
@@ -55,6 +56,7 @@ def pack(
     *,
     best_fit: bool = False,
     room: int | None = None,
+    walls: IntArray = NONE,
 ) -> IntArray:
     """Place buffers in a given order, each at the lowest address that is free while it lives.
 
@@ -68,6 +70,8 @@ def pack(
         Take the tightest gap between placed buffers rather than the lowest.
     room : int, optional
         Buffers that would end above it stay out and do not stand in others' way.
+    walls : int64[w, 4]
+        Rectangles ``lower, upper, base, top`` to stay off; buffers are placed above and below.
 
     Returns
     -------
@@ -76,9 +80,10 @@ def pack(
     """
     offset = np.where(padded == 0, 0, HOMELESS)
     # placed buffers by ascending address
-    placed = np.empty((4, len(order)), dtype=np.int64)
+    placed = np.empty((4, len(order) + len(walls)), dtype=np.int64)
+    count = len(walls)
+    placed[:, :count] = walls[np.argsort(walls[:, 2])].T[[2, 3, 0, 1]]
     base, top, begin, end = placed
-    count = 0
     for buffer in order.tolist():
         size = int(padded[buffer])
         if size == 0:
@@ -252,6 +257,7 @@ def shrink(
     seed: int = 0,
     iterations: int = ROUNDS,
     stop: Stop = _never,
+    walls: IntArray = NONE,
 ) -> IntArray:
     """Place buffers with as low a peak as can be found; stop once it is at most ``target``.
 
@@ -265,6 +271,8 @@ def shrink(
         Random numbers, and rounds of improvement after the classic orders.
     stop : callable
         Asked between rounds, once there is a placement, whether to be content with it.
+    walls : int64[w, 4]
+        As of `pack`.
 
     Returns
     -------
@@ -273,13 +281,13 @@ def shrink(
     """
     if not len(padded):
         return np.zeros(0, dtype=np.int64)
-    best, peak = _first_fit_orders(lower, upper, padded, target, stop)
+    best, peak = _first_fit_orders(lower, upper, padded, target, stop, walls)
     if peak <= target or stop():
         return best
     unit = address_unit(padded)
     keys = float((padded // unit).sum()) * (len(padded) + 1)
-    if len(padded) > _MATRIX_LIMIT or keys >= 2.0**62:
-        return _promote_high(lower, upper, padded, best, target, iterations, stop)
+    if len(padded) > _MATRIX_LIMIT or keys >= 2.0**62 or len(walls):  # dives know no walls
+        return _promote_high(lower, upper, padded, best, target, iterations, stop, walls)
     dives = _Dives(lower, upper, padded // unit, target // unit, seed)
     for _ in range(iterations):
         dives.round()
@@ -289,13 +297,18 @@ def shrink(
 
 
 def _first_fit_orders(
-    lower: IntArray, upper: IntArray, padded: IntArray, target: int, stop: Stop
+    lower: IntArray,
+    upper: IntArray,
+    padded: IntArray,
+    target: int,
+    stop: Stop,
+    walls: IntArray,
 ) -> tuple[IntArray, int]:
     """Pack in the classic orders until one meets the target; return the best and its peak."""
     best, peak = np.zeros(0, dtype=np.int64), _FAR
     for order in classic_orders(lower, upper, padded).values():
         for best_fit in (False, True):
-            offset = pack(lower, upper, padded, order, best_fit=best_fit)
+            offset = pack(lower, upper, padded, order, best_fit=best_fit, walls=walls)
             top = int((offset + padded).max())
             if top < peak:
                 best, peak = offset, top
@@ -312,6 +325,7 @@ def _promote_high(
     target: int,
     iterations: int,
     stop: Stop,
+    walls: IntArray,
 ) -> IntArray:
     """Pack again and again, each time with the buffers that ended too high at the front."""
     best, order = offset, np.argsort(offset, kind="stable")
@@ -320,7 +334,7 @@ def _promote_high(
         if stop() or not high.any():
             break
         order = np.concatenate([order[high], order[~high]])
-        offset = pack(lower, upper, padded, order)
+        offset = pack(lower, upper, padded, order, walls=walls)
         if (offset + padded).max() < (best + padded).max():
             best = offset
     return best
@@ -375,12 +389,14 @@ def greedy(
     """
     lower, upper, padded = problem.lower, problem.upper, problem.padded
     target = problem.room if problem.room is not None else lower_bound(problem)
-    offset = np.zeros(problem.n_buffers, dtype=np.int64)
-    solid = np.flatnonzero(padded > 0)
+    offset = np.maximum(problem.held, 0)
+    solid = np.flatnonzero((padded > 0) & (problem.held < 0))
     parts = [solid[part] for part in components(lower[solid], upper[solid])]
     # the heaviest first: the others need not be better than it
     parts.sort(key=lambda who: -load_of(lower[who], upper[who], padded[who]))
     for who in parts:
-        offset[who] = shrink(lower[who], upper[who], padded[who], target, seed, iterations, stop)
+        offset[who] = shrink(
+            *(lower[who], upper[who], padded[who], target, seed, iterations, stop), problem.walls
+        )
         target = max(target, int((offset[who] + padded[who]).max()))
     return AllocationPlan(offset)

@@ -16,7 +16,7 @@ from mapc.models.allocation.formulations import Lift, independent_parts, no_over
 from mapc.models.allocation.heuristics import ROUNDS, greedy
 from mapc.models.allocation.plan import AllocationPlan
 from mapc.models.allocation.problem import AllocationProblem
-from mapc.models.allocation.structure import address_unit
+from mapc.models.allocation.structure import peak_of
 from mapc.models.base import BOUND, EXACT, HEURISTIC, Method, Search
 from mapc.program.model import Program
 from mapc.solvers.base import Solution, Status, Stop
@@ -50,7 +50,7 @@ def fits(problem: AllocationProblem, plan: AllocationPlan) -> bool:
 
 
 def _peak(problem: AllocationProblem, offset: IntArray) -> int:
-    return int((offset + problem.padded).max(initial=0))
+    return peak_of(offset, problem.padded)
 
 
 def place_exactly(problem: AllocationProblem, search: Search) -> None:
@@ -108,13 +108,12 @@ class _Parts:
         if solution.status is not Status.INFEASIBLE:
             return
         if free:
-            unit = address_unit(part.padded, part.alignment)
-            self.search.prove((height // unit + 1) * unit, SOURCE)
+            self.search.prove((height // part.unit + 1) * part.unit, SOURCE)
             return
         first, last = int(part.lower.min()), int(part.upper.max())
         raise InfeasibleError(
             f"{part.name}: the {part.n_buffers} buffers alive in [{first}, {last}) have no "
-            f"placement in {height} bytes, though no time needs more than {part.max_load}"
+            f"placement in {height} bytes, though no time needs more than {lower_bound(part)}"
         )
 
     def _minimise(self, part: AllocationProblem, members: IntArray) -> None:

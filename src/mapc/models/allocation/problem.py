@@ -11,7 +11,11 @@ import numpy as np
 
 from mapc.errors import InstanceError
 from mapc.graph.operators import IntArray
+from mapc.models.allocation.held import NONE, disjoint, first_clash, meeting
 from mapc.units import MAX_BYTES
+
+FARTHEST = 2**53
+"""Highest address that can be fixed or reserved."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +37,11 @@ class AllocationProblem:
         Bytes.
     alignment : int
         Addresses are multiples of it.
+    fixed : int64[n], optional
+        Addresses that are given, -1 where there is none.
+    reserved : int64[r, 4], optional
+        Ranges of addresses that stay free: ``lower, upper, base, top``, in ``[base, top)`` during
+        ``[lower, upper)``. They do not count towards the peak, and may lie above the capacity.
     provenance : mapping
         Where the problem was read from and with which options; files carry it along.
 
@@ -40,7 +49,8 @@ class AllocationProblem:
     ------
     InstanceError
         For an empty or reversed lifetime, a size outside ``0 .. 2**50``, names used twice, a
-        negative capacity.
+        negative capacity; fixed addresses that are no multiples of the alignment, overlap each
+        other or a reserved range.
     """
 
     name: str
@@ -51,6 +61,8 @@ class AllocationProblem:
     capacity: int | None = None
     alignment: int = 1
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    fixed: IntArray | None = None
+    reserved: IntArray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.names)
@@ -69,6 +81,57 @@ class AllocationProblem:
             raise InstanceError(f"capacity {self.capacity}", self.name, ">= 0 bytes")
         if self.alignment < 1 or self.alignment > 2**30:
             raise InstanceError(f"alignment {self.alignment}", self.name, "1 to 2**30 bytes")
+        if self.reserved is not None:
+            self._check_reserved(self.reserved)
+        if self.fixed is not None:
+            self._check_fixed(self.fixed)
+
+    def _check_reserved(self, rows: IntArray) -> None:
+        if rows.ndim != 2 or rows.shape[1] != 4:
+            raise InstanceError(f"shape {rows.shape}", "reserved", "lower, upper, base, top each")
+        lower, upper, base, top = rows.T
+        wrong = (lower >= upper) | (base < 0) | (base >= top) | (top > FARTHEST)
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            raise InstanceError(
+                f"range {rows[at].tolist()}",
+                f"reserved[{at}]",
+                "lower < upper and 0 <= base < top <= 2**53",
+            )
+
+    def _check_fixed(self, fixed: IntArray) -> None:
+        if fixed.shape != (self.n_buffers,):
+            raise InstanceError(f"{len(fixed)} entries", "fixed", f"{self.n_buffers}")
+        wrong = (fixed < -1) | (fixed > FARTHEST) | ((fixed >= 0) & (fixed % self.alignment != 0))
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            raise InstanceError(
+                f"fixed address {fixed[at]}",
+                f"buffer {self.names[at]!r}",
+                f"-1 or a multiple of {self.alignment} up to 2**53",
+            )
+        held = np.flatnonzero((fixed >= 0) & (self.padded > 0))
+        rows = self._rectangles(held, fixed[held])
+        clash = first_clash(rows)
+        if clash is not None:
+            one, other = (self.names[held[i]] for i in clash)
+            raise InstanceError(
+                f"fixed addresses of buffers {one!r} and {other!r} overlap",
+                self.name,
+                "fixed addresses that leave them apart",
+            )
+        for i, row in enumerate(rows if len(self.obstacles) else ()):
+            if len(meeting(row, self.obstacles)):
+                raise InstanceError(
+                    f"fixed address {fixed[held[i]]} is in a reserved range",
+                    f"buffer {self.names[held[i]]!r}",
+                    "an address outside of it",
+                )
+
+    def _rectangles(self, members: IntArray, address: IntArray) -> IntArray:
+        """Rows ``lower, upper, base, top`` of some buffers at some addresses."""
+        top = address + self.padded[members]
+        return np.stack([self.lower[members], self.upper[members], address, top], axis=1)
 
     def _refuse(self, wrong: np.ndarray, what: str, right: str) -> None:
         if wrong.any():
@@ -88,6 +151,33 @@ class AllocationProblem:
     def padded(self) -> IntArray:
         """int64[n]: sizes rounded up to the alignment."""
         return -(-self.size // self.alignment) * self.alignment
+
+    @cached_property
+    def held(self) -> IntArray:
+        """int64[n]: fixed addresses, -1 where there is none."""
+        if self.fixed is None:
+            return np.full(self.n_buffers, -1, dtype=np.int64)
+        return self.fixed
+
+    @cached_property
+    def obstacles(self) -> IntArray:
+        """int64[k, 4]: disjoint ranges that cover what is reserved, in multiples of alignment."""
+        return NONE if self.reserved is None else disjoint(self.reserved, self.alignment)
+
+    @cached_property
+    def walls(self) -> IntArray:
+        """int64[k, 4]: the rectangles of buffers with fixed addresses, and the obstacles."""
+        members = np.flatnonzero((self.held >= 0) & (self.padded > 0))
+        return np.concatenate([self._rectangles(members, self.held[members]), self.obstacles])
+
+    @cached_property
+    def unit(self) -> int:
+        """Bytes in whose multiples addresses may be counted without losing a placement.
+
+        As for `structure.address_unit`; a buffer may also rest on what does not move, so bases
+        and tops of that are in the greatest common divisor, too.
+        """
+        return int(np.gcd.reduce(np.append(self.padded, self.walls[:, 2:]))) or self.alignment
 
     @cached_property
     def load(self) -> tuple[IntArray, IntArray]:

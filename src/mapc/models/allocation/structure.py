@@ -69,3 +69,8 @@ def load_of(lower: IntArray, upper: IntArray, padded: IntArray) -> int:
     change = np.zeros(len(points), dtype=np.int64)
     np.add.at(change, index, np.concatenate([padded, -padded]))
     return int(np.cumsum(change).max(initial=0))
+
+
+def peak_of(offset: IntArray, padded: IntArray) -> int:
+    """Return the highest top; empty buffers have none, wherever their addresses are."""
+    return int((offset + padded).max(initial=0, where=padded > 0))

@@ -20,6 +20,8 @@ def verify(problem: AllocationProblem, plan: AllocationPlan) -> Verdict:
     A buffer occupies its size rounded up to the alignment. The objective is the peak (bytes)
     without a capacity; with one, the bytes above its aligned part, which a valid plan has not.
 
+    Fixed addresses and reserved ranges are compared with the plan one by one.
+
     Returns
     -------
     Verdict
@@ -36,6 +38,7 @@ def verify(problem: AllocationProblem, plan: AllocationPlan) -> Verdict:
     size = [-(-int(value) // step) * step for value in problem.size]
     limit = None if problem.capacity is None else problem.capacity - problem.capacity % step
     violations = _misplaced(problem.names, address, size, step, limit)
+    violations += _moved(problem, address) + _in_reserved(problem, address, size)
     overlaps, max_load = _sweep(problem, address, size)
     peak = max((a + s for a, s in zip(address, size, strict=True) if s), default=0)
     facts: dict[str, Any] = {
@@ -61,6 +64,32 @@ def _misplaced(
         if limit is not None and at + extent > limit:
             broken.append(f"buffer {name!r}: ends at {at + extent}, above the capacity {limit}")
     return broken
+
+
+def _moved(problem: AllocationProblem, address: list[int]) -> list[str]:
+    """Return the buffers that are not where they have to be."""
+    if problem.fixed is None:
+        return []
+    return [
+        f"buffer {name!r}: address {at} instead of the fixed {fixed}"
+        for name, at, fixed in zip(problem.names, address, problem.fixed.tolist(), strict=True)
+        if fixed not in (-1, at)
+    ]
+
+
+def _in_reserved(problem: AllocationProblem, address: list[int], size: list[int]) -> list[str]:
+    """Return the buffers that touch a reserved range while it is."""
+    if problem.reserved is None:
+        return []
+    lives = list(zip(problem.lower.tolist(), problem.upper.tolist(), strict=True))
+    return [
+        f"buffer {problem.names[i]!r} [{address[i]}, {address[i] + size[i]}) is in the range "
+        f"[{base}, {top}) reserved during [{lower}, {upper})"
+        for lower, upper, base, top in problem.reserved.tolist()
+        for i, (begin, end) in enumerate(lives)
+        if size[i] and begin < upper and lower < end
+        if address[i] < top and base < address[i] + size[i]
+    ]
 
 
 def _sweep(

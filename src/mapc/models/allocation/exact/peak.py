@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mapc.graph.operators import IntArray
+from mapc.models.allocation.bounds import lower_bound
 from mapc.models.allocation.exact.place import Placing
 from mapc.models.allocation.heuristics import greedy
 from mapc.models.allocation.problem import AllocationProblem
-from mapc.models.allocation.structure import address_unit
+from mapc.models.allocation.structure import peak_of
 
 FIRST_NODES = 8
 """Nodes for a capacity in the first round, per buffer; each round has twice as many."""
@@ -57,8 +58,8 @@ class Lowering:
     ) -> None:
         self.problem, self.seed, self.table = problem, seed, table
         self.offset = greedy(problem, seed, 1).offset if start is None else start
-        self.unit = address_unit(problem.padded, problem.alignment)
-        self.bound = max(bound, problem.max_load)
+        self.unit = problem.unit
+        self.bound = max(bound, lower_bound(problem))
         self.bound = -(-self.bound // self.unit) * self.unit
         self.nodes = 0
         self.rounds = 0
@@ -67,7 +68,7 @@ class Lowering:
     @property
     def peak(self) -> int:
         """Peak of the best placement so far."""
-        return int((self.offset + self.problem.padded).max(initial=0))
+        return peak_of(self.offset, self.problem.padded)
 
     @property
     def found(self) -> Peak:

@@ -12,10 +12,10 @@ import numpy as np
 from mapc.errors import UsageError
 from mapc.graph.operators import IntArray
 from mapc.kernels import load, plain, warm
+from mapc.models.allocation.bounds import lower_bound
 from mapc.models.allocation.exact.priorities import Priorities, luby
 from mapc.models.allocation.exact.setup import PRIME, Arrays, Shape
 from mapc.models.allocation.problem import AllocationProblem
-from mapc.models.allocation.structure import address_unit
 
 KERNELS = "mapc.models.allocation.exact.search_kernels"
 STATE = "mapc.models.allocation.exact.state_kernels"
@@ -67,17 +67,17 @@ class Placing:
         if room is None:
             raise UsageError("no capacity to fit into; give one, or ask for the peak")
         self.problem, self.seed = problem, seed
-        self.unit = address_unit(problem.padded, problem.alignment)
+        self.unit = problem.unit
         self.capacity = room // self.unit
         self.table = table and 2 * self.capacity + 2 < PRIME
         self.solid = np.flatnonzero(problem.padded > 0)
         self.offset: IntArray | None = None
-        self.impossible = problem.max_load > room
+        self.impossible = lower_bound(problem) > room
         self.nodes = self.restarts = 0
         self.until = 0
         self.engine: _Engine | None = None
         if not len(self.solid) and not self.impossible:
-            self.offset = np.zeros(problem.n_buffers, dtype=np.int64)
+            self.offset = np.maximum(problem.held, 0)
 
     @property
     def settled(self) -> bool:
@@ -124,8 +124,8 @@ class Placing:
         self.nodes = engine.nodes
         self.impossible = ended == engine.kernels.IMPOSSIBLE
         if ended == engine.kernels.SOLVED:
-            self.offset = np.zeros(self.problem.n_buffers, dtype=np.int64)
-            self.offset[self.solid] = engine.addresses() * self.unit
+            self.offset = np.maximum(self.problem.held, 0)
+            self.offset[self.solid] = engine.addresses()[: len(self.solid)] * self.unit
 
 
 class _Engine:
@@ -143,9 +143,9 @@ class _Engine:
         state, kernels = load(STATE, done), load(KERNELS, done)
         if state is None or kernels is None:
             return None
-        problem, solid, seed = placing.problem, placing.solid, placing.seed
-        lower, upper = problem.lower[solid], problem.upper[solid]
-        shape = Shape.of(lower, upper, problem.padded[solid] // placing.unit)
+        seed = placing.seed
+        lower, upper, size, held = _rectangles(placing)
+        shape = Shape.of(lower, upper, size, held)
         arrays = Arrays.empty(shape, placing.capacity, placing.table, seed, state)
         life, spans = upper - lower, shape.last - shape.first
         priorities = Priorities(life, spans, shape.size, shape.loads(), seed)
@@ -177,6 +177,24 @@ class _Engine:
             if ended != self.kernels.FULL:
                 return int(ended)
             self.arrays = at.with_longer_trail()
+
+
+def _rectangles(placing: Placing) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Lifetimes, sizes and given addresses, in units, of all buffers and then all obstacles.
+
+    An obstacle is a buffer that does not move. What lies above the capacity is in nobody's way.
+    """
+    problem, solid, unit = placing.problem, placing.solid, placing.unit
+    walls = problem.obstacles // np.array([1, 1, unit, unit])
+    walls[:, 3] = np.minimum(walls[:, 3], placing.capacity)
+    lower, upper, base, top = walls[walls[:, 2] < walls[:, 3]].T
+    held = np.where(problem.held < 0, -1, problem.held // unit)[solid]
+    return (
+        np.concatenate([problem.lower[solid], lower]),
+        np.concatenate([problem.upper[solid], upper]),
+        np.concatenate([problem.padded[solid] // unit, top - base]),
+        np.concatenate([held, base]),
+    )
 
 
 def place(

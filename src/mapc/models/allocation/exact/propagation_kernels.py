@@ -119,8 +119,8 @@ def _reason_of_section(s: int, slots: Ints, core: Core, reasons: Reasons) -> int
     return row
 
 
-@kernel(f"boolean(int64, int64[:,::1], {CORE}, {REASONS})")
-def lowest_first(s: int, slots: Ints, core: Core, reasons: Reasons) -> bool:
+@kernel(f"boolean(int64, int64[:,::1], int64[::1], {CORE}, {REASONS})")
+def lowest_first(s: int, slots: Ints, near: Ints, core: Core, reasons: Reasons) -> bool:
     """Rule 1: some unplaced buffer of a section is its lowest; all others lie above that one.
 
     *Proof.* Let k be the lowest of the unplaced buffers U of the section in x, T the sum of their
@@ -158,7 +158,7 @@ def lowest_first(s: int, slots: Ints, core: Core, reasons: Reasons) -> bool:
             continue
         if row < 0:
             row = _reason_of_section(s, slots, core, reasons)
-        if not raise_low(i, least, row, core, reasons):
+        if not raise_low(i, least, row, near, core, reasons):
             return False
         if buffers[i, LISTED] == 0:
             buffers[i, LISTED] = 1
@@ -210,7 +210,7 @@ def rest_on_another(i: int, slots: Ints, near: Ints, core: Core, reasons: Reason
     row = new_reason(core, reasons)
     if row >= len(sets) - 1:
         explain_rest(i, near, core, reasons, reasons[0][row])
-    return raise_low(i, low, row, core, reasons)
+    return raise_low(i, low, row, near, core, reasons)
 
 
 @kernel(f"boolean(int64[:,::1], int64[::1], {CORE}, {REASONS})")
@@ -227,7 +227,7 @@ def propagate(slots: Ints, near: Ints, core: Core, reasons: Reasons) -> bool:
                 lists[SIGHT, count[SIGHTED]] = s
                 count[SIGHTED] += 1
             if sections[s, ALIVE] > 0:
-                fine = lowest_first(s, slots, core, reasons)
+                fine = lowest_first(s, slots, near, core, reasons)
             sections[s, DIRTY] = 0
         while fine and count[WAITING] > 0:
             count[WAITING] -= 1

@@ -5,7 +5,7 @@
 x[b] > LOW[b]; then, as for rule 2, it rests on an unplaced neighbour k, and x[b] is at least the
 least LOW[k] + SIZE[k]. The second is no branch of its own but a deduction, whose reason is the
 conflict that the first one ended in, and what `explain_rest` gathers. So decisions are placements
-only, and as bounds rise by it, the search ends.
+only, and as bounds rise by it, the search ends. A held buffer has no second case.
 
 **Dominance.** If placing b raises no neighbour, the second case is out: all unplaced neighbours lie
 at LOW[b] + SIZE[b] or above, all placed ones end at LOW[b] or below, so b could be moved down to
@@ -31,6 +31,7 @@ from mapc.models.allocation.exact.state_kernels import (
     DIRTY,
     FAILED,
     HASHES,
+    HELD,
     HITS,
     LEVEL,
     LOW,
@@ -166,6 +167,9 @@ def _back(slots: Ints, near: Ints, core: Core, reasons: Reasons, deep: Deep) -> 
             continue
         begin, end = regions[region, BEGIN], regions[region, END]
         conflict[b >> 6] ^= mask[b]
+        if buffers[b, HELD] == 1:
+            # it is nowhere else: what is left of the set is a conflict by itself
+            continue
         explain_rest(b, near, core, reasons, conflict)
         if levels[level, SECOND_CASE] == 0:
             continue
@@ -178,7 +182,7 @@ def _back(slots: Ints, near: Ints, core: Core, reasons: Reasons, deep: Deep) -> 
         if row > n:
             for w in range(sets.shape[1]):
                 reasons[0][row, w] = conflict[w]
-        if raise_low(b, low, row, core, reasons) and propagate(slots, near, core, reasons):
+        if raise_low(b, low, row, near, core, reasons) and propagate(slots, near, core, reasons):
             return True
         _clear(core)
     return False

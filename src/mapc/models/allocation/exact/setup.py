@@ -20,6 +20,7 @@ REASONS, REASON_BYTES = 64, 2**26
 TABLE, HASHES = 2**18, 2**14
 """Failed states that are kept; states on the way to the one searched."""
 PRIME = 2**31 - 1
+FAR = 2**62
 _SLICE = 2**22  # cells of a matrix of overlaps
 
 
@@ -39,9 +40,11 @@ class Shape:
     where, slot : int64[k], int64[n]
         Position in ``member`` of buffer i in section s: ``where[slot[i] + s - first[i]]``.
     near_start, near : int64[n + 1], int64[e]
-        Neighbours.
+        Neighbours, held ones first, by address.
     neighbours : uint64[n, w]
         The same as bits.
+    held : int64[n]
+        Addresses in units given from outside; -1: none.
     """
 
     size: IntArray
@@ -54,9 +57,10 @@ class Shape:
     near_start: IntArray
     near: IntArray
     neighbours: Bits
+    held: IntArray
 
     @classmethod
-    def of(cls, lower: IntArray, upper: IntArray, size: IntArray) -> Shape:
+    def of(cls, lower: IntArray, upper: IntArray, size: IntArray, held: IntArray) -> Shape:
         """Return the shape of buffers with these lifetimes and sizes, int64[n]; n > 0."""
         times = clique_times(lower, upper)
         first = np.searchsorted(times, lower).astype(np.int64)
@@ -70,7 +74,9 @@ class Shape:
         where[by] = np.arange(len(owner))
         start = np.searchsorted(section[by], np.arange(len(times) + 1)).astype(np.int64)
         near_start, near, neighbours = _neighbours(first, last)
-        return cls(size, first, last, start, owner[by], where, slot, near_start, near, neighbours)
+        near = _held_first(near_start, near, held)
+        lists = (start, owner[by], where, slot, near_start, near, neighbours)
+        return cls(size, first, last, *lists, held)
 
     def loads(self) -> IntArray:
         """int64[n]: for every buffer the largest total size of its sections."""
@@ -99,6 +105,14 @@ def _neighbours(first: IntArray, last: IntArray) -> tuple[IntArray, IntArray, Bi
     return np.cumsum(count), np.concatenate(lists), packed
 
 
+def _held_first(start: IntArray, near: IntArray, held: IntArray) -> IntArray:
+    """Sort neighbours: held ones come first, by address."""
+    if not (held >= 0).any():
+        return near
+    owner = np.repeat(np.arange(len(held)), np.diff(start))
+    return near[np.lexsort((np.where(held < 0, FAR, held)[near], owner))]
+
+
 @dataclass(frozen=True, eq=False)
 class Arrays:
     """The arguments of the kernels; `state_kernels` and `search_kernels` describe the arrays."""
@@ -119,7 +133,7 @@ class Arrays:
         """
         n, m = len(shape.size), len(shape.start) - 1
         words = shape.neighbours.shape[1]
-        buffers, sections = _rows(shape, state)
+        buffers, sections = _rows(shape, capacity, state)
         lists = np.zeros((4, max(n, m)), dtype=np.int64)
         lists[state.ORDER, :n], lists[state.QUEUE, :m] = np.arange(n), np.arange(m)
         count = np.zeros(state.COUNTS, dtype=np.int64)
@@ -150,7 +164,24 @@ class Arrays:
         return Arrays(self.slots, self.near, core, self.reasons, self.deep)
 
 
-def _rows(shape: Shape, state: ModuleType) -> tuple[IntArray, IntArray]:
+def _walls(shape: Shape) -> IntArray:
+    """int64[n]: how many held neighbours buffers have."""
+    walls = np.concatenate([[0], np.cumsum(shape.held[shape.near] >= 0)])
+    return np.asarray(walls[shape.near_start[1:]] - walls[shape.near_start[:-1]], dtype=np.int64)
+
+
+def _lift_off(shape: Shape, low: IntArray) -> None:
+    """Raise bounds, int64[n], above held neighbours below which buffers do not fit."""
+    if not (shape.held >= 0).any():
+        return
+    for i in np.flatnonzero(shape.held < 0).tolist():
+        for k in shape.near[shape.near_start[i] : shape.near_start[i + 1]].tolist():
+            if shape.held[k] < 0 or low[i] + shape.size[i] <= shape.held[k]:
+                break
+            low[i] = max(low[i], shape.held[k] + shape.size[k])
+
+
+def _rows(shape: Shape, capacity: int, state: ModuleType) -> tuple[IntArray, IntArray]:
     """Return the rows of all buffers and of all sections."""
     n, m = len(shape.size), len(shape.start) - 1
     buffers = np.zeros((n + 1, state.FIELDS), dtype=np.int64)
@@ -158,6 +189,11 @@ def _rows(shape: Shape, state: ModuleType) -> tuple[IntArray, IntArray]:
     buffers[:, state.NEAR] = shape.near_start
     buffers[:n, state.SIZE], buffers[:n, state.SLOT] = shape.size, shape.slot
     buffers[:n, state.FIRST], buffers[:n, state.LAST] = shape.first, shape.last
+    buffers[:n, state.HELD] = shape.held >= 0
+    buffers[:n, state.LOW] = buffers[:n, state.REST] = np.maximum(shape.held, 0)
+    buffers[:n, state.WALLS] = _walls(shape)
+    _lift_off(shape, buffers[:n, state.LOW])
+    buffers[:n, state.MOST] = np.where(shape.held >= 0, shape.held, capacity - shape.size)
     sections = np.zeros((m, state.SECTION_FIELDS), dtype=np.int64)
     sections[:, state.TOTAL] = np.add.reduceat(shape.size[shape.member], shape.start[:-1])
     sections[:, state.ALIVE] = np.diff(shape.start)

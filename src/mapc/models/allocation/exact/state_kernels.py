@@ -5,16 +5,24 @@ for such placements only. Addresses are counted in units. At any moment some buf
 every other buffer i has a bound ``LOW[i] <= x[i]`` and ``REST[i]``, the highest top of the placed
 neighbours (buffers that share a time), which all lie below it: ``REST[i] <= LOW[i]``.
 
+A *held* buffer has one address, given from outside; it is placed in its turn like the others. Its
+``LOW`` is that address from the start, and so is its ``MOST``, the highest address it may have: the
+rules, none of which supposes that a buffer can move, may raise it no more, and to try to is a
+conflict. The one that does suppose it, that a buffer rests on something, is not applied to held
+buffers: their ``REST`` is their address too. Others rest on held ones as on any, and least is the
+sum over all placements that keep held buffers where they are.
+
 A *reason* is a set of placed buffers, kept as bits in a row of ``pool``: as long as those keep
 their addresses, the bound it belongs to holds. Row d, for d decisions made so far, is the set of
 all that are placed by then; it is the reason where no better one is wanted or fits in.
 
 Arrays
 ------
-buffers : int64[n, 12]
+buffers : int64[n, 15]
     One row each: ``LOW``, ``REST``, ``WHY`` (row of the pool), ``STAMP`` (serial number of the
     decision under which it was last saved), ``PLACED``, ``SIZE``, ``FIRST`` and ``LAST`` section,
-    ``NEAR`` (where its neighbours begin), ``SLOT``, ``RANK`` (ties), ``LISTED``.
+    ``NEAR`` (where its neighbours begin), ``SLOT``, ``RANK`` (ties), ``LISTED``, ``MOST``,
+    ``HELD``, ``WALLS`` (number of its held neighbours).
 sections : int64[m, 11]
     Maximal sets alive together, in order of time: ``TOTAL`` size and number ``ALIVE`` of what is
     not placed; ``LEAST`` and ``SECOND`` least of LOW + SIZE, ``WHO`` has the least, ``FRESH``
@@ -24,7 +32,7 @@ slots : int64[2, k]
     Members of each section, those not placed first; and where among them a buffer stands, for
     every section of its life (from its ``SLOT`` on).
 near : int64[e]
-    Neighbours of all buffers, one after another.
+    Neighbours of all buffers, one after another; of each the held ones first, by address.
 trail : int64[t, 4]
     Buffer, LOW, REST, WHY as they were.
 lists : int64[4, max(n, m)]
@@ -53,9 +61,11 @@ CORE = "Tuple((int64[:,::1], int64[:,::1], int64[:,::1], int64[:,::1], int64[::1
 REASONS = "Tuple((uint64[:,::1], uint64[:,::1], uint64[::1]))"
 """Type of ``(pool, sets, mask)``."""
 
-LOW, REST, WHY, STAMP, PLACED, SIZE, FIRST, LAST, NEAR, SLOT, RANK, LISTED = range(12)
+LOW, REST, WHY, STAMP, PLACED, SIZE, FIRST, LAST, NEAR, SLOT, RANK, LISTED, MOST, HELD, WALLS = (
+    range(15)
+)
 TOTAL, ALIVE, LEAST, SECOND, WHO, FRESH, DIRTY, SEEN, SUM, CUT, START = range(11)
-FIELDS, SECTION_FIELDS, COUNTS = 12, 11, 20
+FIELDS, SECTION_FIELDS, COUNTS = 15, 11, 20
 ORDER, QUEUE, TODO, SIGHT = range(4)
 (
     CAP,
@@ -96,15 +106,26 @@ def save(i: int, core: Core) -> None:
     buffers[i, STAMP] = count[SERIAL]
 
 
-@kernel(f"boolean(int64, int64, int64, {CORE}, {REASONS})")
-def raise_low(i: int, low: int, why: int, core: Core, reasons: Reasons) -> bool:
-    """Raise a bound, for the reason in row ``why``; false, with the conflict, above capacity."""
+@kernel(f"boolean(int64, int64, int64, int64[::1], {CORE}, {REASONS})")
+def raise_low(i: int, low: int, why: int, near: Ints, core: Core, reasons: Reasons) -> bool:
+    """Raise a bound, for the reason in row ``why``; false, with the conflict, above ``MOST``.
+
+    A buffer that does not fit below a held neighbour lies on top of it or higher. *Proof.* At
+    ``low`` or above it ends above the base of the held one, and the two are disjoint. Reason: that
+    of ``low``, for nothing else is needed. By address, so that one pass is enough: either the
+    buffer is above a held one, or it fits below it and all that follow.
+    """
     buffers, sections, lists, _, count = core
+    for at in range(buffers[i, NEAR], buffers[i, NEAR] + buffers[i, WALLS]):
+        k = near[at]
+        if low + buffers[i, SIZE] <= buffers[k, MOST]:
+            break
+        low = max(low, buffers[k, MOST] + buffers[k, SIZE])
     if buffers[i, STAMP] != count[SERIAL]:
         save(i, core)
     buffers[i, LOW] = low
     buffers[i, WHY] = why
-    if low + buffers[i, SIZE] > count[CAP]:
+    if low > buffers[i, MOST]:
         pool, sets, _ = reasons
         n = len(sets) - 2
         for w in range(sets.shape[1]):
@@ -224,7 +245,7 @@ def place_at_low(b: int, slots: Ints, near: Ints, core: Core, reasons: Reasons) 
                 for w in range(sets.shape[1]):
                     pool[row, w] = pool[buffers[k, WHY], w]
                 pool[row, b >> 6] |= mask[b]
-        if not raise_low(k, top, row, core, reasons):
+        if not raise_low(k, top, row, near, core, reasons):
             return False
     return True
 

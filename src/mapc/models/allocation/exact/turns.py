@@ -14,12 +14,14 @@ from dataclasses import replace
 
 from mapc.errors import InfeasibleError
 from mapc.graph.operators import IntArray
+from mapc.models.allocation.bounds import lower_bound
 from mapc.models.allocation.exact.peak import Lowering
 from mapc.models.allocation.exact.place import Placing
 from mapc.models.allocation.formulations import independent_parts, no_overlap_2d, part_of
 from mapc.models.allocation.heuristics import greedy
 from mapc.models.allocation.plan import AllocationPlan
 from mapc.models.allocation.problem import AllocationProblem
+from mapc.models.allocation.structure import peak_of
 from mapc.models.base import Search
 from mapc.solvers.base import Status
 
@@ -62,7 +64,7 @@ def run(problem: AllocationProblem, search: Search) -> None:
 
 
 def _peak(problem: AllocationProblem, offset: IntArray) -> int:
-    return int((offset + problem.padded).max(initial=0))
+    return peak_of(offset, problem.padded)
 
 
 class _Part:
@@ -88,7 +90,7 @@ class _Part:
     @property
     def bound(self) -> int:
         """Bytes that the part is proven to need."""
-        return self.lowering.bound if self.lowering is not None else self.problem.max_load
+        return self.lowering.bound if self.lowering is not None else lower_bound(self.problem)
 
     def go_on(self, nodes: int, done: Callable[[], bool]) -> None:
         """Search on; raises ``InfeasibleError`` where no placement exists."""
@@ -108,7 +110,7 @@ class _Part:
         first, last = int(part.lower.min()), int(part.upper.max())
         raise InfeasibleError(
             f"{part.name}: the {part.n_buffers} buffers alive in [{first}, {last}) have no "
-            f"placement in {part.room} bytes, though no time needs more than {part.max_load}"
+            f"placement in {part.room} bytes, though no time needs more than {lower_bound(part)}"
         )
 
     def ask_solver(self, search: Search, time: float) -> None:
@@ -132,6 +134,7 @@ class _Turns:
 
     def __init__(self, problem: AllocationProblem, search: Search, offset: IntArray) -> None:
         self.problem, self.search, self.offset = problem, search, offset.copy()
+        self.least = lower_bound(problem)
         self.parts = [
             _Part(problem, members, offset, search.seed) for members in independent_parts(problem)
         ]
@@ -141,7 +144,7 @@ class _Turns:
         """What every part may take: the capacity, or the bound of all."""
         if self.problem.room is not None:
             return self.problem.room
-        return max((part.bound for part in self.parts), default=0)
+        return max([self.least, *(part.bound for part in self.parts)])
 
     @property
     def settled(self) -> bool:
