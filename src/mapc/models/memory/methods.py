@@ -8,10 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from mapc.graph.operators import BoolArray, IntArray
+from mapc.models.allocation import exact
 from mapc.models.allocation.formulations import no_overlap_2d
 from mapc.models.base import BOUND, EXACT, HEURISTIC, Method, Search
 from mapc.models.memory import cosma
-from mapc.models.memory.addresses import Rectangles, place_or_lose
+from mapc.models.memory.addresses import NODES, Rectangles, place_or_lose
 from mapc.models.memory.bounds import ForcedSpans
 from mapc.models.memory.exact import least_traffic
 from mapc.models.memory.gap import GapModel
@@ -111,13 +112,14 @@ def solve_order(schedule: Schedule, search: Search, name: str) -> None:
 def place(schedule: Schedule, keep: BoolArray, search: Search, source: str) -> bool:
     """Propose a plan that keeps these links, or as many as can be placed.
 
-    The greedy packer first, then a solver; what neither places is repaired. Returns whether the
-    links are proven to have no placement.
+    The greedy packer first, then the search for addresses, then a solver; what none of them places
+    is repaired. Returns whether the links are proven to have no placement.
     """
     rectangles = Rectangles.of(schedule, keep)
-    offset = rectangles.place(search.seed, PACKING_ROUNDS)
-    impossible = False
-    if offset is None and not search.done():
+    # without a clock it is worth waiting for kernels that are not compiled yet
+    nodes = NODES if search.deterministic or exact.ready() else 0
+    offset, impossible = rectangles.attempt(search.seed, PACKING_ROUNDS, nodes, search.done)
+    if offset is None and not impossible and not search.done():
         offset, impossible = place_exactly(rectangles, search)
     if offset is not None:
         search.propose(rectangles.plan(offset), source)

@@ -11,9 +11,13 @@ from mapc.models.allocation import exact
 from mapc.models.allocation.plan import AllocationPlan
 from mapc.models.allocation.problem import AllocationProblem
 from mapc.models.allocation.verify import verify
-from mapc.models.memory import addresses
+from mapc.models.memory import addresses, methods
 from mapc.models.memory.addresses import Rectangles
+from mapc.models.memory.plan import MemoryPlan
+from mapc.models.memory.schedule import Schedule
+from mapc.models.memory.verify import verify as verify_memory
 from oracles.allocation_bruteforce import ABOVE_LOAD, problem_of, small_problems, smallest_peak
+from oracles.memory_cases import chain_with_skip
 
 NONE = np.zeros(0, dtype=np.int64)
 
@@ -55,3 +59,25 @@ def test_what_greedy_leaves_is_searched(
     assert rectangles(problem, best).place(0, 1) is not None
     monkeypatch.setattr(exact, "ready", lambda: False)
     assert rectangles(problem, best).place(0, 1) is None
+
+
+@pytest.mark.parametrize(("capacity", "impossible"), [(10, False), (9, True)])
+def test_kept_links_are_placed_or_refuted_without_a_solver(
+    capacity: int, impossible: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All links of the chain need 10 bytes; below that, the search says so, not a solver."""
+    monkeypatch.setattr(addresses, "place", lambda *_: None)
+    problem = chain_with_skip(capacity)
+    schedule = Schedule(problem, problem.graph.given_order)
+    proposed: list[str] = []
+
+    def propose(plan: MemoryPlan, source: str) -> None:
+        assert verify_memory(problem, plan).violations == ()
+        proposed.append(source)
+
+    search = SimpleNamespace(
+        seed=0, deterministic=True, done=lambda: False, propose=propose, solve=pytest.fail
+    )
+    keep = np.ones(len(schedule.links[0]), dtype=np.bool_)
+    assert methods.place(schedule, keep, search, "here") is impossible  # type: ignore[arg-type]
+    assert proposed == ["here, repaired" if impossible else "here"]
