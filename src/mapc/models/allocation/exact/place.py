@@ -19,7 +19,7 @@ from mapc.models.allocation.problem import AllocationProblem
 
 KERNELS = "mapc.models.allocation.exact.search_kernels"
 STATE = "mapc.models.allocation.exact.state_kernels"
-EACH = 4
+EACH = 1
 """Nodes of the shortest run, per buffer."""
 MANY, FIRST_RUN, JUMPS_EVERY = 1500, 1.3, 4
 """Buffers above which reasons are dear: the first run is short, and few runs keep reasons."""

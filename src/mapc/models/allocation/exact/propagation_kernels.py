@@ -88,14 +88,17 @@ def stack_above(slots: Ints, core: Core, reasons: Reasons) -> bool:
     """
     buffers, sections, lists, _, count = core
     sort_by_low(core)
+    begin, end = len(sections), 0
     for at in range(count[SIGHTED]):
-        sections[lists[SIGHT, at], SUM] = 0
+        s = lists[SIGHT, at]
+        sections[s, SUM] = 0
+        begin, end = min(begin, s), max(end, s + 1)
     for at in range(len(buffers) - 2, -1, -1):
         i = lists[ORDER, at]
         if buffers[i, PLACED] == 1:
             continue
         low, size = buffers[i, LOW], buffers[i, SIZE]
-        for s in range(buffers[i, FIRST], buffers[i, LAST]):
+        for s in range(max(begin, buffers[i, FIRST]), min(end, buffers[i, LAST])):
             if sections[s, SEEN] == 1:
                 sections[s, SUM] += size
                 if low + sections[s, SUM] > count[CAP]:

@@ -52,9 +52,11 @@ def hash_of(begin: int, end: int, coefficients: Ints, core: Core) -> int:
             continue
         low = buffers[i, LOW]
         value = 2 * low + 1 + (1 if low == buffers[i, REST] else 0)
-        first = (first + coefficients[0, i] * value) % PRIME
-        second = (second + coefficients[1, i] * value) % PRIME
-    return (first << 31) + second + 1
+        # 2^31 is 1 modulo the prime: a product is as much as the sum of its two halves
+        one, other = coefficients[0, i] * value, coefficients[1, i] * value
+        first += (one & PRIME) + (one >> 31)
+        second += (other & PRIME) + (other >> 31)
+    return ((first % PRIME) << 31) + second % PRIME + 1
 
 
 @kernel("void(int64, int64, int64, int64[:,::1], int64[:,::1], int64[::1], int64[::1])")
