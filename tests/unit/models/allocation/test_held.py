@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +23,7 @@ from mapc.models.allocation.problem import AllocationProblem
 from mapc.models.allocation.verify import verify
 from mapc.solvers.base import Status
 from oracles.allocation_bruteforce import (
+    ABOVE_LOAD,
     BareSearch,
     cpsat,
     held_problems,
@@ -199,3 +204,47 @@ def test_the_verifier_sees_broken_options() -> None:
 def test_holding_leaves_out_what_cannot_be() -> None:
     made = holding(problem_of([(0, 4, 8), (2, 6, 8)]), [0, 4])
     assert made.held.tolist() == [0, -1]
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(small_problems(max_buffers=5, alignments=(1,)), st.integers(1, 14), st.integers(1, 14))
+def test_a_reserved_range_between_two_banks(
+    problem: AllocationProblem, first: int, second: int
+) -> None:
+    """They fit if and only if some choice of a bank for each fits bank by bank."""
+    rows = np.stack([problem.lower, problem.upper, problem.size], axis=1)
+    picks = [np.array([i >> k & 1 for k in range(len(rows))], dtype=bool) for i in range(32)]
+    fits = any(
+        smallest_peak(problem_of(rows[pick].tolist())) <= first
+        and smallest_peak(problem_of(rows[~pick].tolist())) <= second
+        for pick in picks
+    )
+    both = reserving(problem, (-9, 99, first, first + 1))
+    answer = place(both, capacity=first + 1 + second)
+    assert (answer.offset is not None) == fits
+    assert answer.proven_infeasible == (not fits)
+
+
+def test_plain_python_searches_alike() -> None:
+    problem = replace(problem_of(ABOVE_LOAD[0][0]), fixed=np.array([-1, 2, *[-1] * 6]))
+    compiled = place(reserving(problem, (1, 3, 8, 9)), capacity=12, seed=2)
+    code = (
+        "import numpy as np, dataclasses\n"
+        "from mapc.models.allocation.exact import place\n"
+        "from oracles.allocation_bruteforce import ABOVE_LOAD, problem_of\n"
+        "p = problem_of(ABOVE_LOAD[0][0])\n"
+        "p = dataclasses.replace(p, fixed=np.array([-1, 2, *[-1] * 6]),"
+        " reserved=np.array([[1, 3, 8, 9]]))\n"
+        "r = place(p, capacity=12, seed=2)\n"
+        "print(r.nodes, r.restarts, None if r.offset is None else r.offset.tolist())\n"
+    )
+    tests = Path(__file__).parents[3]
+    out = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(tests)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    offset = None if compiled.offset is None else compiled.offset.tolist()
+    assert out.strip() == f"{compiled.nodes} {compiled.restarts} {offset}"
