@@ -25,8 +25,10 @@ as s_k / s >= 1 of a pool's shortest, s, in work and memory. The lift stands: wi
 shortest, the long one's own is at least (s_k / s) e, and an amount x >= 1 of lifted ones takes x D
 off as before.
 
-Times and tokens are taken low by a relative 1e-6. So the point of a plan keeps every row but those
-that are whole numbers or bounds with room to spare, and no tolerance of a solver rules it out.
+Times and tokens are taken low by a relative 2**-18. So the point of a plan keeps the rows of work,
+area, memory and single sequences with room to spare; those of ranks and of the order are sums and
+differences of what the point has itself. So what a solver tolerates should not rule it out. That is
+no proof about solvers: their "infeasible" and their bounds, lowered, are taken at their word.
 """
 
 from __future__ import annotations
@@ -45,8 +47,15 @@ from mapc.solvers.base import Solution
 
 MARGIN = 1e-6
 """What a solver's bound is lowered by, relative to it: its tolerances on rows and columns."""
-SHAVED = 1e-6
-"""By how much times and tokens are taken low."""
+SHAVED = 2.0**-18
+"""By how much times and tokens are taken low.
+
+More than tolerances on whole numbers, 1e-6 in HiGHS: with just that much, 1.13.1 takes rows such as
+``0.999999 y <= n`` for sums of whole numbers, rounds them the wrong way and loses plans.
+"""
+SHORTEST = 1.0
+"""Units of time: nothing is whole in micro-batches that are shorter, whose rows are hardly above
+tolerances; HiGHS 1.13.1 loses plans there as well. The longest micro-batch has 1,024."""
 WHOLE = 8
 """Of how many of the longest sequences each goes to one place, not to several by parts."""
 ALONE = 24
@@ -126,7 +135,8 @@ def narrowed(box: FloatArray, most: float, least: float = 0.0) -> FloatArray:
     low, high = box
     for _ in range(2):
         high = np.minimum.accumulate(np.minimum(high, most - (low.sum() - low) + ROUND * most))
-        low = np.maximum(low, least - (high.sum() - high) - ROUND * abs(least))
+        spare = ROUND * max(abs(least), abs(float(high.sum())))  # the latter may be far larger
+        low = np.maximum(low, least - (high.sum() - high) - spare)
         low = np.maximum.accumulate(low[::-1])[::-1]
     return np.stack([low, high])
 
@@ -243,8 +253,9 @@ class _Step:
             self.q, self.low, self.high, integer=False, cost=1.0, name="makespan"
         )
         most = np.broadcast_to(np.floor(of.ranks / of.degree), shape)
+        whole = self.integer & (self.high >= SHORTEST)[:, None]
         self.groups = program.variables(
-            shape, 0.0, most, integer=self.integer & of.fine, name="groups"
+            shape, 0.0, most, integer=whole & of.fine, name="groups"
         ).columns
         work_most = of.ranks * self.high[:, None] * np.ones(shape)
         self.work = program.variables(shape, 0.0, work_most, integer=False, name="work").columns
@@ -254,7 +265,7 @@ class _Step:
             allowed.shape,
             0.0,
             np.where(allowed, of.count, 0.0),
-            integer=self.integer & of.whole,
+            integer=np.broadcast_to(whole[:, :, None] & of.whole, allowed.shape),
             name="given",
         ).columns
         by_class = given.reshape(-1, given.shape[2]).T

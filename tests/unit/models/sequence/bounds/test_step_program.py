@@ -1,5 +1,7 @@
 """The step program: the makespans of plans are points of it, in every box that has them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,11 +19,11 @@ from mapc.models.sequence.bounds.step_program import (
 )
 from mapc.models.sequence.classes import pooled_classes
 from mapc.models.sequence.plan import SequencePlan
-from mapc.models.sequence.problem import ULYSSES, SequenceProblem
+from mapc.models.sequence.problem import RING, ULYSSES, SequenceProblem
 from mapc.program import Program
 from mapc.solvers import registry
 from mapc.solvers.base import Solution, Status
-from oracles.sequence_cases import brute_force, problem_of, small_sequence_problems
+from oracles.sequence_cases import Mode, brute_force, problem_of, small_sequence_problems
 
 
 def highs(program: Program) -> Solution:
@@ -144,3 +146,49 @@ def makespans(problem: SequenceProblem, plan: SequencePlan) -> np.ndarray:
     longest = np.zeros(int(plan.micro_batch.max()) + 1, dtype=np.int64)
     np.maximum.at(longest, plan.micro_batch, load)
     return np.sort(longest)[::-1].astype(np.float64)
+
+
+RINGS = (
+    (1, RING, 1e-6, 1.0, 0.0038147, 500_000),
+    (2, ULYSSES, 4.76837158e-13, 0.125, 2.38418579, 500_000),
+)
+UNEVEN = ((8, ULYSSES, 0.05, 0.0, 0.0, 20), (8, RING, 0.0, 3.7252903e-09, 0.0, 6))
+
+
+@pytest.mark.parametrize(
+    ("lengths", "modes", "n_ranks", "below", "above"),
+    [
+        # shaved by 1e-6, the tolerance on whole numbers, HiGHS 1.13.1 rounds memory rows wrongly
+        ([250_000, 165_906, 500_000], RINGS, 3, [0.0885, 0.0636], [0.2132, 0.2463]),
+        # makespans 10**8 times as long as others: so did it where those had whole groups
+        ([3, 6, 7], UNEVEN, 12, [0.0067, 0.0067, 0.0067], [0.0026, 0.0026, 0.0026]),
+    ],
+)
+@pytest.mark.parametrize("integer", [True, False])
+def test_no_plan_is_lost_to_the_tolerances_of_a_solver(
+    lengths: list[int],
+    modes: Sequence[Mode],
+    n_ranks: int,
+    below: list[float],
+    above: list[float],
+    integer: bool,
+) -> None:
+    problem = problem_of(lengths, modes, n_ranks=n_ranks)
+    best = brute_force(problem)
+    assert best is not None
+    makespan = makespans(problem, best.plan) - area.least_fixed(problem)
+    box = np.stack([makespan * (1 - np.array(below)), makespan * (1 + np.array(above))])
+    for known in (best.ticks + 1, 2 * best.ticks):
+        program, lift = lower(problem, len(below), box=box, known=known, integer=integer)
+        solution = highs(program)
+        assert solution.status is Status.OPTIMAL
+        assert solution.bound is not None
+        assert lift.bound(solution.bound) <= best.ticks
+
+
+def test_rounding_of_long_boxes_does_not_narrow() -> None:
+    # the sum of the most is 2**52 and more, where floats have no halves
+    box = np.array([[0.0, 0.0], [2.0**52 + 1, 2.0**52 + 1]])
+    low, high = narrowed(box, 2.0**54, 2.0**52 + 2)
+    assert (low <= 1.0).all()
+    assert (high == box[1]).all()
