@@ -17,7 +17,7 @@ Longest. Let l_k = min over j that fit k of f_j + t_jk. A micro-batch lasts at l
 its sequences. Take from each micro-batch one sequence, from the one that has the slowest sequence
 that one: q different sequences, so the step is at least the largest l_k plus the q - 1 smallest.
 
-Both grow with q, and q is at least the tokens divided by what a micro-batch holds.
+Neither falls with q, and q is at least the tokens divided by what a micro-batch holds.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 WIDEST = 1 << 62
 """Above it products are taken in Python's integers."""
+
+
+_INTEGERS = np.frompyfunc(int, 1, 1)
 
 
 def usable_ranks(problem: SequenceProblem) -> int:
@@ -101,17 +104,16 @@ def area_ticks(problem: SequenceProblem) -> int:
     """Return rank-ticks that the sequences take at least, `b` of every group left out."""
     cost, fixed = problem.cost, problem.fixed_ticks
     degree, ticks = cost.degree, problem.ticks
-    if int(degree.max()) * int(ticks.max(initial=0)) < WIDEST // 2:
-        area = degree[:, None] * ticks
-    else:
-        area = degree.astype(object)[:, None] * ticks.astype(object)
     extra = np.where(problem.fits.any(axis=1), fixed - least_fixed(problem), 0)
+    whole: type = np.int64
+    if int(degree.max()) * (int(ticks.max(initial=0)) + int(extra.max())) >= WIDEST:
+        whole = object
+    area: np.ndarray = degree.astype(whole)[:, None] * ticks.astype(whole)
     if extra.any():
-        room = np.maximum(cost.tokens, 1)
-        share = (degree * extra / room)[:, None] * problem.padded
+        share = (degree.astype(np.float64) * extra / cost.tokens)[:, None] * problem.padded
         # a hair less than rounded down: the product is in floating point
-        shared = np.floor(share * (1.0 - 2.0**-48)).astype(np.int64)
-        area = area + np.where(problem.fits, shared, 0)
+        shared = np.floor(np.where(problem.fits, share, 0.0) * (1.0 - 2.0**-48))
+        area = area + (_INTEGERS(shared) if whole is object else shared.astype(np.int64))
     never = int(area.max(initial=0)) + 1
     least = np.where(problem.fits, area, never).min(axis=0)
     return sum(least.tolist())

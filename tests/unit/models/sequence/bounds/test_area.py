@@ -94,3 +94,17 @@ def test_products_beyond_64_bits_are_exact() -> None:
     ticks = int(wide.ticks.sum())
     assert int(wide.ticks.max()) * 4096 >= area.WIDEST // 2
     assert area.area_ticks(wide) == 4096 * ticks
+
+
+def test_shares_of_fixed_parts_beyond_64_bits_are_exact() -> None:
+    wide = 1 << 15
+    modes = [(1, ULYSSES, 0.0, 1.0, 0.0, 8), (wide, ULYSSES, 0.0, 0.0, 8.0, 8)]
+    problem = problem_of([8], modes, n_ranks=wide)
+    assert int(problem.fixed_ticks[1]) * wide > 2**63
+    assert area.area_ticks(problem) == problem.ticks[0, 0]
+    # of a mode that a sequence does not fit, its share is of no interest and may be anything
+    modes = [(1, ULYSSES, 0.0, 2.0**-20, 1.0, 1), (2, ULYSSES, 0.0, 2.0**-20, 0.0, 1 << 40)]
+    problem = problem_of([1 << 40, 1], modes)
+    assert area.area_ticks(problem) == 2 * problem.ticks[1, 0] + min(
+        int(problem.fixed_ticks[0] + problem.ticks[0, 1]), 2 * int(problem.ticks[1, 1])
+    )
