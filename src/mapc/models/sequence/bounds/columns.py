@@ -15,7 +15,7 @@ two blocks of half the ranks, and N ranks are the blocks of its binary digits. A
 T - f_j ticks and room for c_j tokens. Sequences that take more than a third of either are whole in
 it: none, one or two, and two of a class only where there are two. All others, if they fit, are a
 fluid. For x ticks and z tokens left a fluid collects at most z F(x / z), where F is the least
-concave function that does not fall, is 0 at 0 and has F(t_k / s_k) >= p_k / s_k for all of them: a
+concave function that does not fall, is >= 0 at 0 and has F(t_k / s_k) >= p_k / s_k for all: a
 line a x / z + b above F has a t_k + b s_k >= p_k, so the fluid collects a x + b z or less.
 
 **Copies.** No micro-batch has more of class k than the n_k there are, so at most n_k of its groups
@@ -47,8 +47,9 @@ numbers q of micro-batches grow one tree. What is proven is the least bound of a
 **Rounding.** Ticks are whole numbers below 2**52, sums of products of floats are off by some 2**-50
 of the sum of the terms. Paces t_k / s_k are rounded down to 22 bits, so x - z t_k / s_k, by which
 lines are steep, is off by 2**-30 of the difference of neighbouring paces at most. All bounds are
-lowered by 2**-23 of the terms they consist of. Prices of a rank are found by floats, but any is
-valid.
+lowered by 2**-23 of sum n_k p_k, all T and the largest fixed part: V is at most some times those,
+for no price is above six times the part that a sequence has of a micro-batch (or in proportion).
+Prices of a rank are found by floats, but any is valid.
 """
 
 from __future__ import annotations

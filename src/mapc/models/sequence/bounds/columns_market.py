@@ -29,7 +29,7 @@ GRAIN = 22
 POOL = 600
 """Columns kept, from box to box."""
 SAFE = 2.0**-23
-"""What a bound is lowered by, relative to the sums it is a difference of."""
+"""What a bound is lowered by, relative to `_size`."""
 
 
 @dataclass(frozen=True)
@@ -195,8 +195,23 @@ def priced(
         market.used,
         seen,
     )
-    size = float(prices @ market.classes[0]) + float(box[1].sum())
-    return Priced(int(np.floor(value - SAFE * size)), prices, seen[0], seen[1])
+    safe = value - SAFE * _size(market, box, prices)
+    return Priced(int(np.floor(safe)) if safe > 0 else 0, prices, seen[0], seen[1])
+
+
+def _size(market: Market, box: IntArray, prices: FloatArray) -> float:
+    """Return a sum of prices and makespans; no sum of which a bound consists is 8 times as large.
+
+    A highest price is `HIGHEST` times the part that a sequence has of all rank-time, and, by its
+    tokens, of the largest fixed part. So micro-batches collect that of what they last and of the
+    largest fixed part at most, and in proportion where a program that is not solved to the end has
+    left a price higher.
+    """
+    with np.errstate(over="ignore"):
+        higher = float((prices / np.maximum(market.classes[2], np.finfo(float).tiny)).max())
+    lasting = float(box[1].sum()) + box.shape[1] * float(market.modes[1].max())
+    paid = float(prices @ market.classes[0])
+    return float(paid + max(1.0, higher) * lasting)
 
 
 def cells(market: Market, box: IntArray) -> FloatArray:

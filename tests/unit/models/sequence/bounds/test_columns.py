@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,7 +68,10 @@ def test_no_bound_is_above_the_best_step_of_so_many_micro_batches(
 
 
 @settings(max_examples=40, deadline=None)
-@given(problem=small_sequence_problems(max_sequences=4), seed=st.integers(0, 2**32 - 1))
+@given(
+    problem=small_sequence_problems(max_sequences=4, max_ranks=12),
+    seed=st.integers(0, 2**32 - 1),
+)
 def test_a_micro_batch_collects_no_more_than_its_cell_says(
     kernels: ModuleType, problem: SequenceProblem, seed: int
 ) -> None:
@@ -339,3 +343,34 @@ def _makespans(problem: SequenceProblem, plan: SequencePlan) -> np.ndarray:
     longest = np.zeros(int(plan.micro_batch.max()) + 1, dtype=np.int64)
     np.maximum.at(longest, plan.micro_batch, load_)
     return np.sort(longest)[::-1].astype(np.float64)
+
+
+class Found:
+    """Kernels that find a value and leave prices behind."""
+
+    def __init__(self, value: float, part: float) -> None:
+        self.value, self.part = value, part
+
+    def generate(self, *arguments: Any) -> float:
+        classes, prices = arguments[1], arguments[10]
+        prices[:] = self.part * classes[2]
+        return self.value
+
+
+def test_bounds_are_lowered_in_proportion_to_all_that_prices_may_collect() -> None:
+    # one mode with a fixed part far above the step
+    modes = [(1, ULYSSES, 0.0, 1.0, 0.0, 8), (2, ULYSSES, 0.0, 1.0, 1e9, 16)]
+    market = columns_market.market_of(problem_of([8, 5, 3, 1], modes))
+    box = np.array([[1000], [2000]])
+    fixed = float(market.modes[1].max())
+    whole = float(market.classes[0] @ market.classes[2])
+    lost = []
+    for part in (0.5, 2.0, 1e6):
+        found = columns_market.priced(Found(2.0**51, part), market, box, 1, columns_market.FIRST)
+        lost.append(2.0**51 - found.ticks)
+        assert lost[-1] >= 2.0**-23 * (max(1.0, part) * (fixed + 2000) + part * whole)
+    assert lost == sorted(lost)
+    assert lost[0] < 2.0**-22 * (fixed + whole)
+    for value in (-np.inf, np.nan, -1.0):
+        found = columns_market.priced(Found(value, 1.0), market, box, 1, columns_market.FIRST)
+        assert found.ticks == 0
