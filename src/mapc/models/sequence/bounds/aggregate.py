@@ -37,8 +37,8 @@ from mapc.solvers.base import Number, Solution, Status
 if TYPE_CHECKING:
     from mapc.models.base import Search
 
-SHAVED = 1e-6
-"""By how much the work of each group is taken too low, so that no solver's tolerance decides."""
+SHAVED = 2.0**-18
+"""By how much the work of each group is taken too low: more than what solvers tolerate."""
 PRECISION = 2e-4
 """Relative step at which bisection ends."""
 CLIMB = 30
@@ -169,17 +169,18 @@ def density_bound(
 
     Notes
     -----
-    The sums are in floating point, of at most 2**16 terms each off by some 2**-50 of it: far below
-    the 1e-9 by which they must exceed N.
+    The sums are in floating point, of U terms >= 0 that are each off by some 2**-50 of themselves:
+    together less than a relative 2**-50 U, and the sums must exceed N by that and 1e-9 more.
     """
     classes = classes_of(problem, members)
+    enough = area.usable_ranks(problem) * (1 + 1e-9 + 2.0**-50 * len(classes.count))
     weight = np.full(problem.n_modes, 0.9)
 
     def refuted(ticks: int) -> bool:
         nonlocal weight
         for start in (weight, np.full_like(weight, 0.5), np.ones_like(weight)):
             needed, reached = _climb(problem, classes, ticks, start)
-            if needed > area.usable_ranks(problem) * (1 + 1e-9):
+            if needed > enough:
                 weight = reached
                 return True
         return False
