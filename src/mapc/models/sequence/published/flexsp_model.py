@@ -134,7 +134,8 @@ class FlexspLift:
 
         Holds for plans of one micro-batch; with buckets, only for the lengths they round up to.
         """
-        return self.unit * int(np.ceil(value - 1e-6))
+        # solvers' bounds are good to some 1e-9 of themselves
+        return self.unit * int(np.ceil(value - 1e-6 - 1e-8 * abs(value)))
 
 
 def lower(

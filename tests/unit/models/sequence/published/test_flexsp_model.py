@@ -90,3 +90,10 @@ def test_virtual_groups_as_published() -> None:
         "unused is empty",
         "ranks",
     ]
+
+
+def test_a_bound_is_not_rounded_up_for_what_solvers_lose() -> None:
+    _, lift = lower(problem_of([8], most=1))
+    assert lift.bound(7.4) == 8 * lift.unit
+    assert lift.bound(7.0 + 1e-7) == 7 * lift.unit
+    assert lift.bound(1e7 + 1e-2) == 10**7 * lift.unit
