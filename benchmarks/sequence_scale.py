@@ -107,7 +107,7 @@ def table(name: str, records: list[Record]) -> str:
                 percent(gap(r)),
                 f"{r.seconds:.2f}",
                 f"{r.settings['seconds']:g}",
-                f"{more['first']:.2f}" if "near" in more else "",
+                f"{more['near']:.2f}" if "near" in more else "",
                 f"{more['last']:.2f}" if "last" in more else "",
                 f"{r.cpu:.1f}",
                 more["method"],

@@ -169,3 +169,15 @@ def test_the_time_of_a_child_counts_while_it_lives() -> None:
         child.communicate(b"\n")
     # the system counts in hundredths of a second
     assert counted - (time.process_time() - own) > 0.25
+
+
+def test_the_table_of_sizes_has_a_row_for_every_measured_case(monkeypatch) -> None:
+    scale = import_module("sequence_scale")
+    problem = problem_of([8, 7, 5, 3, 2])
+    exact = {"seconds": None}  # no clock
+    record = scale.measured({"size": "4x5"}, exact, problem)
+    assert record.ms == brute_force(problem).ticks * problem.tick
+    record.settings["seconds"] = 1.0
+    head, _, row = scale.table("ranks x sequences", [record]).splitlines()
+    assert head.count("|") == row.count("|")
+    assert "4x5" in row
