@@ -53,6 +53,9 @@ SHAVED = 2.0**-18
 More than tolerances on whole numbers, 1e-6 in HiGHS: with just that much, 1.13.1 takes rows such as
 ``0.999999 y <= n`` for sums of whole numbers, rounds them the wrong way and loses plans.
 """
+PAD = 2.0**-14
+"""Units of time by which boxes are widened: to solvers narrow ones are points, and not quite the
+right ones. 2**-24 of the longest micro-batch."""
 SHORTEST = 1.0
 """Units of time: nothing is whole in micro-batches that are shorter, whose rows are hardly above
 tolerances; HiGHS 1.13.1 loses plans there as well. The longest micro-batch has 1,024."""
@@ -237,7 +240,8 @@ class _Step:
         self.q = box.shape[1]
         # makespans of some thousand units, so that absolute tolerances are far below them
         self.unit = max(1.0, float(box[0, 0]) / 1024, float(box[1, 0]) / 2.0**20)
-        self.low, self.high = box / self.unit
+        self.low = np.maximum(box[0] / self.unit - PAD, 0.0)
+        self.high = box[1] / self.unit + PAD
         # what no box has time for is only told to be too long: large numbers hurt solvers
         never = 2.0 * float(self.high.max())
         self.extra = np.minimum(of.extra / self.unit, never)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mapc.errors import UsageError
 from mapc.models.sequence.bounds import area
 from mapc.models.sequence.bounds.step_program import (
+    PAD,
     SHAVED,
     StepPrograms,
     boxes,
@@ -127,13 +128,13 @@ def test_memory_is_lifted_by_time_in_a_narrow_box() -> None:
     narrow[1, 0] = 17.6 / problem.tick
     found = []
     for box in (wide, narrow):
-        program, _ = lower(problem, 2, box=box)
+        program, lift = lower(problem, 2, box=box)
         row = next(block.start for block in program.row_blocks if block.name == "memory") + 1
         matrix = program.matrix
         found.append(matrix.coefficients[matrix.indptr[row] : matrix.indptr[row + 1]].max())
     # degree 2: 14 ms for 8 tokens, 0.875 for 1; the group has time for 17.6 / 0.875 of the latter
     rate = 0.875
-    room_by_time = 17.6 / rate - 16
+    room_by_time = (17.6 + PAD * lift.unit * problem.tick) / rate - 16
     low = 1.0 - SHAVED
     assert found == pytest.approx([8 * low / 16, (14 * low / rate - room_by_time) / 16], rel=1e-9)
 
@@ -152,6 +153,13 @@ RINGS = (
     (1, RING, 1e-6, 1.0, 0.0038147, 500_000),
     (2, ULYSSES, 4.76837158e-13, 0.125, 2.38418579, 500_000),
 )
+NARROW = (
+    (1, RING, 0.01237166, 1.0, 135.05026, 6),
+    (2, ULYSSES, 0.025, 1.1920929e-07, 7.4505806e-11, 40),
+    (2, RING, 0.0, 0.5, 1.22070313e-06, 20),
+    (4, ULYSSES, 0.0125, 0.0, 9.81153442e-03, 20_000),
+    (4, RING, 0.0125, 0.25, 0.0, 100),
+)
 UNEVEN = ((8, ULYSSES, 0.05, 0.0, 0.0, 20), (8, RING, 0.0, 3.7252903e-09, 0.0, 6))
 
 
@@ -162,6 +170,8 @@ UNEVEN = ((8, ULYSSES, 0.05, 0.0, 0.0, 20), (8, RING, 0.0, 3.7252903e-09, 0.0, 6
         ([250_000, 165_906, 500_000], RINGS, 3, [0.0885, 0.0636], [0.2132, 0.2463]),
         # makespans 10**8 times as long as others: so did it where those had whole groups
         ([3, 6, 7], UNEVEN, 12, [0.0067, 0.0067, 0.0067], [0.0026, 0.0026, 0.0026]),
+        # and where a box was narrower than its tolerance
+        ([35, 10_000], NARROW, 5, [1e-5, 1e-5], [1e-5, 1e-5]),
     ],
 )
 @pytest.mark.parametrize("integer", [True, False])
@@ -173,7 +183,7 @@ def test_no_plan_is_lost_to_the_tolerances_of_a_solver(
     above: list[float],
     integer: bool,
 ) -> None:
-    problem = problem_of(lengths, modes, n_ranks=n_ranks)
+    problem = problem_of(lengths, modes, n_ranks=n_ranks, least=len(below))
     best = brute_force(problem)
     assert best is not None
     makespan = makespans(problem, best.plan) - area.least_fixed(problem)
