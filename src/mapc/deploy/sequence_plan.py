@@ -60,7 +60,7 @@ def export(
     ------
     UsageError
         Where a sequence does not split evenly over the ranks of its group, for ids that are not
-        one for each sequence, and for a bound above the plan.
+        one for each sequence, for a bound above the plan, and for a step below 0.
     InstanceError
         For a plan that does not belong to the problem.
     """
@@ -68,6 +68,8 @@ def export(
     check_divides(batches, lambda group: group.degree)
     names = sample_names(problem, sample_ids)
     objective = math.fsum(batch.ms for batch in batches)
+    if step < 0:
+        raise UsageError(f"step {step}: expected 0 or more")
     lower = step_bound(problem) * problem.tick if bound is None else bound
     if not 0 <= lower <= objective:
         raise UsageError(f"bound {lower} ms; expected 0 to {objective} ms, the step of the plan")

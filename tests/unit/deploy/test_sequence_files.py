@@ -171,6 +171,8 @@ def test_bounds_and_ids_are_checked() -> None:
     )
     with pytest.raises(UsageError, match=f"bound {step + 1} ms; expected 0 to {step} ms"):
         exporter("sequence-plan")(problem, plan, bound=step + 1)
+    with pytest.raises(UsageError, match="step -1: expected 0 or more"):
+        exporter("sequence-plan")(problem, plan, step=-1)
     with pytest.raises(UsageError, match="1 sample ids; expected 2"):
         exporter("megatron")(problem, plan, sample_ids=[1])
     with pytest.raises(UsageError, match="expected all or used"):
