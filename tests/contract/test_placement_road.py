@@ -32,6 +32,7 @@ from mapc.models.placement.verify import verify
 from mapc.solvers.base import Status
 from mapc.solvers.portfolio import Portfolio
 from mapc.solvers.result import Result
+from oracles import judging
 from oracles.placement_cases import Best, brute_force, problems, random_problem
 
 LAYERS_OF_ONE = {"experts": 4, "ranks": 2, "slots": 2}
@@ -79,22 +80,7 @@ def oracle(problem: PlacementProblem) -> Best | None:
 
 def judge(problem: PlacementProblem, result: Result, best: Best | None) -> None:
     """What holds for whatever methods ran."""
-    wrong = [n for n in result.notes if "failed" in n or "refused" in n or "contradicts" in n]
-    assert wrong == []
-    if result.plan is not None:
-        verdict = verify(problem, result.plan)
-        assert verdict.violations == ()
-        assert verdict.objective == result.objective
-    if best is None:
-        assert result.plan is None
-        return
-    assert result.status is not Status.INFEASIBLE, result.reason
-    if result.objective is not None:
-        assert best.objective <= result.objective
-    if result.bound is not None:
-        assert result.bound <= best.objective
-    if result.status is Status.OPTIMAL:
-        assert result.objective == best.objective
+    judging.judge(problem, result, None if best is None else best.objective, verify)
 
 
 # -- beside enumeration ----------------------------------------------------------------------------

@@ -20,9 +20,9 @@ from mapc.models.sequence.methods import METHODS
 from mapc.models.sequence.packing import search as packing
 from mapc.models.sequence.problem import SequenceProblem
 from mapc.models.sequence.verify import verify
-from mapc.solvers.base import Status
 from mapc.solvers.portfolio import Portfolio
 from mapc.solvers.result import Result
+from oracles import judging
 from oracles.sequence_cases import Best, brute_force, problem_of, small_sequence_problems
 
 NAMES = [method.name for method in METHODS]
@@ -40,22 +40,7 @@ def little_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def judge(problem: SequenceProblem, result: Result, best: Best | None) -> None:
     """What holds for whatever methods ran."""
-    wrong = [n for n in result.notes if "failed" in n or "refused" in n or "contradicts" in n]
-    assert wrong == []
-    if result.plan is not None:
-        verdict = verify(problem, result.plan)
-        assert verdict.violations == ()
-        assert verdict.objective == result.objective
-    if best is None:
-        assert result.plan is None
-        return
-    assert result.status is not Status.INFEASIBLE, result.reason
-    if result.objective is not None:
-        assert best.step_ms <= result.objective
-    if result.bound is not None:
-        assert result.bound <= best.step_ms
-    if result.status is Status.OPTIMAL:
-        assert result.objective == best.step_ms
+    judging.judge(problem, result, None if best is None else best.step_ms, verify)
 
 
 # -- beside enumeration ----------------------------------------------------------------------------
