@@ -26,6 +26,13 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 
+def steps_of(order: IntArray) -> IntArray:
+    """int64[n_operators]: the step at which each operator runs in an order of all of them."""
+    step = np.empty(len(order), dtype=np.int64)
+    step[order] = np.arange(len(order))
+    return step
+
+
 @dataclass(frozen=True, eq=False)
 class Ragged:
     """Rows of different lengths: row ``i`` is ``values[start[i]:start[i + 1]]``.
@@ -205,8 +212,7 @@ class OperatorGraph:
         n = self.n_operators
         if len(order) != n or not np.array_equal(np.sort(order), np.arange(n)):
             return False
-        position = np.empty(n, dtype=np.int64)
-        position[order] = np.arange(n)
+        position = steps_of(order)
         return bool((position[self.edges[:, 0]] < position[self.edges[:, 1]]).all())
 
     def to_networkx(self) -> nx.DiGraph[int]:

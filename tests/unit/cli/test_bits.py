@@ -7,17 +7,7 @@ from hypothesis import strategies as st
 
 import mapc
 from mapc.cli import bits
-
-
-def table(done):
-    """Labels and values, continuation lines joined."""
-    rows = {}
-    label = None
-    for line in done.stdout.splitlines():
-        name, _, value = line.partition("  ")
-        label = name or label
-        rows[label] = f"{rows.get(label, '')} {value.strip()}".strip()
-    return rows
+from oracles.printed import table
 
 
 def solved(run, layers, *options):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import mapc
+from oracles.printed import table
 
 DATA = Path(os.environ.get("MAPC_DATA", Path(__file__).parents[4] / "shared" / "data"))
 needs_data = pytest.mark.skipif(
@@ -17,15 +18,6 @@ TRACE = DATA / "placement" / "mixtral_8x7b_humaneval_trace.npz"
 # two ranks with two slots: experts 0 and 1 apart, 4 + 1 and 3 + 2 is the best there is
 LOADS = "4,3,2,1\n1,2,3,4\n"
 CHECKED = ("balancedness", "worst_balancedness", "cross_rank", "cross_node", "moves")
-
-
-def table(done):
-    rows, label = {}, None
-    for line in done.stdout.splitlines():
-        name, _, value = line.partition("  ")
-        label = name or label
-        rows[label] = f"{rows.get(label, '')} {value.strip()}".strip()
-    return rows
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import mapc
+from oracles.printed import table
 
 DATA = Path(os.environ.get("MAPC_DATA", Path(__file__).parents[4] / "shared" / "data"))
 LENGTHS = DATA / "sequence" / "wikipedia_lengths.npz"
@@ -34,15 +35,6 @@ DOCUMENT = {
         "padding": 8,
     },
 }
-
-
-def table(done):
-    rows, label = {}, None
-    for line in done.stdout.splitlines():
-        name, _, value = line.partition("  ")
-        label = name or label
-        rows[label] = f"{rows.get(label, '')} {value.strip()}".strip()
-    return rows
 
 
 @pytest.fixture

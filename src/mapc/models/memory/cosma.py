@@ -53,7 +53,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mapc.errors import InfeasibleError, UsageError
-from mapc.graph.operators import BoolArray, IntArray
+from mapc.graph.operators import BoolArray, IntArray, steps_of
 from mapc.models.memory.cosma_addresses import Addresses, address_rows
 from mapc.models.memory.cosma_states import (
     NONE,
@@ -184,8 +184,7 @@ def _residencies(
     graph, n = problem.graph, problem.graph.n_operators
     begins = chosen[columns.create] | chosen[columns.retrieve]
     residency = np.cumsum(begins).reshape(begins.shape) - 1
-    position = np.empty(n, dtype=np.int64)
-    position[order] = np.arange(n)
+    position = steps_of(order)
     used, at = graph.touched.values, position[graph.touched.row_of]
     which = residency[used, at]
     start = np.full(int(begins.sum()), n, dtype=np.int64)

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mapc.graph.operators import BoolArray, IntArray
+from mapc.graph.operators import BoolArray, IntArray, steps_of
 from mapc.models.memory.problem import MemoryProblem
 
 
@@ -33,9 +33,7 @@ class Schedule:
     @cached_property
     def position(self) -> IntArray:
         """int64[n_operators]: the step at which each operator runs."""
-        position = np.empty(len(self.order), dtype=np.int64)
-        position[self.order] = np.arange(len(self.order))
-        return position
+        return steps_of(self.order)
 
     @cached_property
     def uses(self) -> tuple[IntArray, IntArray]:

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mapc.graph.operators import BoolArray, IntArray
+from mapc.graph.operators import BoolArray, IntArray, steps_of
 from mapc.models.memory.options.model import Triple
 from mapc.models.memory.problem import MemoryProblem
 
@@ -78,9 +78,7 @@ class Timeline:
     @cached_property
     def position(self) -> IntArray:
         """int64[n_operators]: the step at which each operator runs."""
-        position = np.empty(len(self.order), dtype=np.int64)
-        position[self.order] = np.arange(len(self.order))
-        return position
+        return steps_of(self.order)
 
     @cached_property
     def _uses(self) -> tuple[IntArray, IntArray, IntArray]:
