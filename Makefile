@@ -75,8 +75,9 @@ demo: $(DEMO_STAMP)
 	$(BIN)/mapc solve out/densenet121.json --time-limit 60 -o out/densenet121.plan.json
 	$(BIN)/mapc check out/densenet121.json out/densenet121.plan.json
 
+# a worker for every core, four at most; files stay whole, as their tests share what is costly
 test: $(DEV_STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .
