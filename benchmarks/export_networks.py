@@ -9,9 +9,9 @@ shapes and no data; one that cannot be built there gets random weights. ``torch.
 with one input of the size that it was made for, and mapc's importer makes the graph.
 
 Written are instance files of mapc without a capacity: ``NAME.json`` holds activations alone,
-elementwise operators merged into their producers; with ``--weights`` there is ``NAME_weights.json``
-as well, with parameters; with ``--unfused`` also ``NAME_unfused.json``. Files that are there already
-are not made again.
+elementwise operators merged into their producers; with ``--weights`` there is
+``NAME_weights.json`` as well, with parameters; with ``--unfused`` also ``NAME_unfused.json``. Files
+that are there already are not made again.
 """
 
 from __future__ import annotations
