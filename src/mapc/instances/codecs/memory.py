@@ -25,11 +25,12 @@ from mapc.instances.columns import (
     mask,
 )
 from mapc.models.memory.options import PLAIN, Options
-from mapc.models.memory.options.model import MAX_COST, MAX_PREFETCH, as_rows
+from mapc.models.memory.options.model import MAX_COST, MAX_PREFETCH, MAX_RERUN, as_rows
 from mapc.models.memory.plan import MemoryPlan
 from mapc.models.memory.problem import MemoryProblem
 
 Cost = Annotated[int, Meta(ge=0, le=MAX_COST, description="per byte")]
+RerunCost = Annotated[int, Meta(ge=0, le=MAX_RERUN, description="per run after the first")]
 Distance = Annotated[int, Meta(ge=0, le=MAX_PREFETCH, description="steps")]
 
 
@@ -60,7 +61,9 @@ class MemoryOptions(Strict, frozen=True, kw_only=True):
 
     ``pinned`` tensors stay resident over the whole run; ``streamable`` are pairs of an operator and
     an input it may read off-chip; ``in_place`` are an operator, an input, and an output that may
-    take over its bytes; a null ``stream_cost`` is the ``read_cost``.
+    take over its bytes; a null ``stream_cost`` is the ``read_cost``; ``recompute`` are operators
+    that may run again, and what each further run costs; with ``keep_order`` operators run in their
+    order here, or the topological one closest to it.
     """
 
     read_cost: Cost = 1
@@ -70,6 +73,8 @@ class MemoryOptions(Strict, frozen=True, kw_only=True):
     streamable: list[tuple[Index, Index]] = field(default_factory=list)
     in_place: list[tuple[Index, Index, Index]] = field(default_factory=list)
     prefetch: Distance = 0
+    keep_order: bool = False
+    recompute: list[tuple[Index, RerunCost]] | UnsetType = UNSET
 
 
 class MemoryBody(Strict, frozen=True, kw_only=True):
@@ -84,7 +89,11 @@ class MemoryBody(Strict, frozen=True, kw_only=True):
 
 
 class MemoryPlanColumns(Strict, frozen=True, kw_only=True):
-    """The plan of a memory problem: one entry per step, per residency, per operator."""
+    """The plan of a memory problem: one entry per step, per residency, per run.
+
+    An operator that runs again stands in ``order`` again. Its first run has the operator's number,
+    all further ones are counted on, by step, in ``workspace_address`` and ``streamed``.
+    """
 
     order: list[Index]
     tensor: list[Index]
@@ -124,7 +133,9 @@ def _to_options(options: Options) -> MemoryOptions | UnsetType:
     if options == PLAIN:
         return UNSET
     columns: dict[str, Any] = {f.name: getattr(options, f.name) for f in fields(options)}
-    return MemoryOptions(**columns | {name: list(columns[name]) for name in _LISTS})
+    columns |= {name: list(columns[name]) for name in _LISTS}
+    columns["recompute"] = list(options.recompute) or UNSET
+    return MemoryOptions(**columns)
 
 
 _LISTS = ("pinned", "streamable", "in_place")
@@ -133,7 +144,8 @@ _LISTS = ("pinned", "streamable", "in_place")
 def _from_options(columns: MemoryOptions | UnsetType) -> Options:
     if isinstance(columns, UnsetType):
         return PLAIN
-    return Options(**{f.name: getattr(columns, f.name) for f in fields(Options)})
+    said = {f.name: getattr(columns, f.name) for f in fields(Options)}
+    return Options(**{name: value for name, value in said.items() if value is not UNSET})
 
 
 def _from_body(
@@ -171,14 +183,16 @@ def _to_columns(plan: MemoryPlan) -> MemoryPlanColumns:
 
 def _from_columns(columns: MemoryPlanColumns, problem: MemoryProblem, where: str) -> MemoryPlan:
     graph = problem.graph
-    for name in ("order", "workspace_address"):
-        check_length(getattr(columns, name), graph.n_operators, f"{where}.{name}")
+    steps = len(columns.order)
+    if steps < graph.n_operators or not problem.options.recompute:
+        check_length(columns.order, graph.n_operators, f"{where}.order")
+    check_length(columns.workspace_address, steps, f"{where}.workspace_address")
     for name in ("start", "stop", "address", "written"):
         check_length(getattr(columns, name), len(columns.tensor), f"{where}.{name}")
     check_indices(columns.order, graph.n_operators, f"{where}.order")
     check_indices(columns.tensor, graph.n_tensors, f"{where}.tensor")
     streamed = as_rows([] if isinstance(columns.streamed, UnsetType) else columns.streamed, 2)
-    check_indices(streamed[:, 0].tolist(), graph.n_operators, f"{where}.streamed")
+    check_indices(streamed[:, 0].tolist(), steps, f"{where}.streamed")
     check_indices(streamed[:, 1].tolist(), graph.n_tensors, f"{where}.streamed")
     return MemoryPlan(
         order=int64(columns.order),

@@ -17,23 +17,28 @@ def _none() -> IntArray:
 class MemoryPlan:
     """An order of the operators and when and where every tensor is in the scratchpad.
 
-    Step ``s`` runs operator ``order[s]``. Residency ``k`` keeps tensor ``tensor[k]`` at
-    ``address[k]`` during the half-open steps ``[start[k], stop[k])``. It begins with a load, unless
-    the tensor is produced at ``start[k]``; it writes the tensor out where ``written[k]``.
+    Step ``s`` runs operator ``order[s]``; some operators may run again, if the problem says so.
+    *Runs* are numbered: the first run of an operator has its number, further ones are
+    ``n_operators``, ``n_operators + 1`` and so on, in the order of their steps.
+
+    Residency ``k`` keeps tensor ``tensor[k]`` at ``address[k]`` during the half-open steps
+    ``[start[k], stop[k])``. It begins with a load, unless its producer runs at ``start[k]``; it
+    writes the tensor out where ``written[k]``.
 
     An output that takes over the bytes of an input has the same address, from the last step of
     the input's residency on.
 
     Attributes
     ----------
-    order : int64[n_operators]
+    order : int64[n_steps]
+        Every operator at least once.
     tensor, start, stop, address : int64[k]
         Steps and bytes; sorted by start, then tensor.
     written : bool[k]
-    workspace_address : int64[n_operators]
-        Byte address of the workspace of each operator, -1 for one that needs none.
+    workspace_address : int64[n_steps]
+        Byte address of the workspace of each run, -1 for one that needs none.
     streamed : int64[j, 2]
-        Operator and tensor of every input that is read directly from off-chip.
+        Run and tensor of every input that is read directly from off-chip.
     """
 
     order: IntArray
@@ -44,6 +49,16 @@ class MemoryPlan:
     written: BoolArray
     workspace_address: IntArray
     streamed: IntArray = field(default_factory=_none)
+
+    @property
+    def runs(self) -> IntArray:
+        """int64[n_steps]: the run at each step."""
+        _, first = np.unique(self.order, return_index=True)
+        again = np.ones(len(self.order), dtype=np.bool_)
+        again[first] = False
+        runs = self.order.copy()
+        runs[again] = len(first) + np.arange(int(again.sum()))
+        return runs
 
     @property
     def residency(self) -> IntArray:

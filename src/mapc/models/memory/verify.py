@@ -5,14 +5,18 @@ computed again from the graph.
 
 Rules
 -----
-* The order runs every operator once, producers before consumers.
-* At the step of an operator its inputs, its outputs and its workspace are in the scratchpad. An
-  input that it may stream, and the plan says it streams, need not be, but an off-chip copy exists.
+* The order runs every operator once, producers before consumers; those that may be recomputed run
+  once or more, the first time before their consumers. Where the order is to be kept, the first
+  runs are in the graph's.
+* At every step the inputs, the outputs and the workspace of the operator that runs are in the
+  scratchpad. An input that it may stream, and the plan says that this run streams, need not be, but
+  an off-chip copy exists. A run produces all outputs, wanted or not: what was there before is
+  written again where it lies, with the same bytes.
 * Things in the scratchpad at one step do not overlap, lie within the capacity and are aligned. An
   in-place pair may overlap at the step of its operator, if both are at one address, the input's
   residency ends with this step and the output's begins with it.
-* A residency begins when its tensor is produced, or with a load; a load needs an off-chip copy:
-  the tensor is an input or a constant, or an earlier residency wrote it out.
+* A residency begins at a step at which its tensor is produced, or with a load; a load needs an
+  off-chip copy: the tensor is an input or a constant, or an earlier residency wrote it out.
 * A residency that begins with a load begins at least as many steps before the first operator that
   reads the tensor there as the prefetch distance says, or at step 0.
 * A pinned tensor has one residency, over all steps.
@@ -20,11 +24,12 @@ Rules
 
 Cost
 ----
-Loads, writes and streamed reads cost bytes times the cost per byte of each. What is *compulsory*
-is taken off: for an input or constant that is read, one load, or the streamed reads of all its
-readers where these are possible and cheaper; for an output that is produced, one write. In bytes,
-the first load (or else the first streamed read) and the first write count as compulsory, the rest
-as reloaded, streamed and spilled.
+Loads, writes and streamed reads cost bytes times the cost per byte of each; every run of an
+operator after its first costs what the problem says. What is *compulsory* is taken off: for an
+input or constant that is read, one load, or one streamed read by each of its readers where these
+are possible and cheaper; for an output that is produced, one write. In bytes, the first load (or
+else the first streamed read) and the first write count as compulsory, the rest as reloaded,
+streamed and spilled.
 """
 
 from __future__ import annotations
@@ -53,7 +58,9 @@ class _Replay:
         self.graph = problem.graph
         self.plan = plan
         self.options = problem.options
-        self.streamed: set[tuple[int, int]] = set()
+        self.streamed: set[tuple[int, int]] = set()  # step and tensor
+        self.steps: dict[int, list[int]] = defaultdict(list)  # of every operator
+        self.runs: list[int] = []  # step of every run, as plans count them
         self.capacity = problem.capacity
         self.unit = problem.alignment
         self.violations: list[str] = []
@@ -77,13 +84,12 @@ class _Replay:
     def check_shape(self) -> bool:
         """Columns of equal length with indices in range; nothing else can be read otherwise."""
         plan, graph = self.plan, self.graph
-        k, n = len(plan.tensor), graph.n_operators
+        k, n = len(plan.tensor), len(plan.order)
         for column in ("start", "stop", "address", "written"):
             if len(getattr(plan, column)) != k:
                 self.complain(f"plan: {column} has {len(getattr(plan, column))} entries, not {k}")
                 return False
-        if len(plan.order) != n or sorted(plan.order.tolist()) != list(range(n)):
-            self.complain(f"order: does not run each of the {n} operators once")
+        if not self.check_runs():
             return False
         if len(plan.workspace_address) != n:
             self.complain(f"plan: workspace_address has not {n} entries")
@@ -98,26 +104,51 @@ class _Replay:
             self.complain(f"{self.tensor(plan.tensor[r])}: residency {steps} outside the steps")
         return not self.violations
 
+    def check_runs(self) -> bool:
+        """Every operator runs, and those that may not be recomputed once."""
+        n = self.graph.n_operators
+        for step, o in enumerate(self.plan.order.tolist()):
+            self.steps[o].append(step)
+        again = dict(self.options.recompute)
+        if sorted(self.steps) != list(range(n)) or (not again and len(self.plan.order) > n):
+            self.complain(f"order: does not run each of the {n} operators once")
+            return False
+        for o, steps in sorted(self.steps.items()):
+            if len(steps) > 1 and o not in again:
+                self.complain(f"{self.operator(o)}: runs {len(steps)} times, and may run once")
+        further = sorted(step for steps in self.steps.values() for step in steps[1:])
+        self.runs = [self.steps[o][0] for o in range(n)] + further
+        return not self.violations
+
     def check_streamed(self) -> None:
         """Only what may be streamed is streamed, and once."""
-        pairs = [(int(o), int(t)) for o, t in self.plan.streamed]
         allowed = set(self.options.streamable)
-        for o, t in pairs:
+        for run, t in self.plan.streamed.tolist():
+            if not 0 <= run < len(self.runs):
+                self.complain(f"plan: streams tensor {t} at run {run}, of {len(self.runs)}")
+                continue
+            step = self.runs[run]
+            o = int(self.plan.order[step])
             if (o, t) not in allowed:
                 self.complain(f"plan: streams tensor {t} at operator {o}, which may not stream it")
-        self.streamed = set(pairs)
-        if len(self.streamed) < len(pairs):
-            self.complain("plan: an operator streams a tensor twice")
+            if (step, t) in self.streamed:
+                self.complain("plan: an operator streams a tensor twice")
+            self.streamed.add((step, t))
 
     # -- rules ---------------------------------------------------------------------------------
 
-    def check_order(self, step_of: dict[int, int]) -> None:
-        for o in self.plan.order.tolist():
+    def check_order(self) -> None:
+        given = self.graph.given_order.tolist()
+        runs = list(dict.fromkeys(self.plan.order.tolist()))
+        if self.options.keep_order and runs != given:
+            run, due = next(pair for pair in zip(runs, given, strict=True) if pair[0] != pair[1])
+            self.complain(f"order: runs {self.operator(run)} where {self.operator(due)} is next")
+        for step, o in enumerate(self.plan.order.tolist()):
             for t in self.graph.inputs[o].tolist():
                 p = int(self.graph.producer[t])
-                if p >= 0 and step_of[p] >= step_of[o]:
+                if p >= 0 and self.steps[p][0] >= step:
                     self.complain(
-                        f"{self.operator(o)} runs at step {step_of[o]}, before "
+                        f"{self.operator(o)} runs at step {step}, before "
                         f"{self.operator(p)} has produced {self.tensor(t)}"
                     )
 
@@ -128,7 +159,7 @@ class _Replay:
             rows[int(self.plan.tensor[r])].append(r)
         return rows
 
-    def check_residencies(self, t: int, rows: list[int], step_of: dict[int, int]) -> dict[str, int]:
+    def check_residencies(self, t: int, rows: list[int]) -> dict[str, int]:
         """Check one tensor's residencies and streamed reads, and count its traffic in bytes."""
         plan, producer = self.plan, int(self.graph.producer[t])
         on_chip_source = producer >= 0
@@ -140,9 +171,9 @@ class _Replay:
             if start < until:
                 self.complain(f"{self.tensor(t)}: resident twice at step {start}")
             until = stop
-            if not (on_chip_source and step_of[producer] == start):
+            if not (on_chip_source and start in self.steps[producer]):
                 loads += 1
-                self.check_prefetch(t, start, stop, step_of)
+                self.check_prefetch(t, start, stop)
                 if copy_since is None or copy_since > start:
                     self.complain(
                         f"{self.tensor(t)}: loaded at step {start} without an off-chip copy"
@@ -150,7 +181,7 @@ class _Replay:
             if plan.written[r]:
                 writes += 1
                 copy_since = stop if copy_since is None else copy_since
-        streams = sorted(step_of[o] for o, s in self.streamed if s == t)
+        streams = sorted(step for step, s in self.streamed if s == t)
         for step in streams:
             if copy_since is None or copy_since > step:
                 self.complain(f"{self.tensor(t)}: streamed at step {step} without an off-chip copy")
@@ -162,11 +193,10 @@ class _Replay:
             self.complain(f"{self.tensor(t)}: an output, never written out")
         return self.traffic(t, loads, writes, len(streams))
 
-    def check_prefetch(self, t: int, start: int, stop: int, step_of: dict[int, int]) -> None:
-        reads = [
-            step_of[o] for o in self.graph.consumers[t].tolist() if (o, t) not in self.streamed
-        ]
-        first = min((step for step in reads if start <= step < stop), default=None)
+    def check_prefetch(self, t: int, start: int, stop: int) -> None:
+        reads = [step for o in self.graph.consumers[t].tolist() for step in self.steps[o]]
+        here = (step for step in reads if start <= step < stop and (step, t) not in self.streamed)
+        first = min(here, default=None)
         if first is not None and start > max(0, first - self.options.prefetch):
             self.complain(
                 f"{self.tensor(t)}: loaded at step {start} for step {first}, not "
@@ -200,6 +230,16 @@ class _Replay:
             "cost": cost * size,
         }
 
+    def further_runs(self) -> tuple[int, int]:
+        """Bytes of the outputs of all runs after the first of their operator, and their cost."""
+        written = cost = 0
+        for o, each in self.options.recompute:
+            times = len(self.steps[o]) - 1
+            outputs = self.graph.tensor_bytes[self.graph.outputs[o]].tolist()
+            written += times * sum(self.padded(size) for size in outputs)
+            cost += times * each
+        return written, cost
+
     def check_steps(self, rows_of: dict[int, list[int]]) -> int:
         """Replay step by step; return the highest address used."""
         plan, graph = self.plan, self.graph
@@ -207,12 +247,13 @@ class _Replay:
         for r in range(len(plan.tensor)):
             arriving[int(plan.start[r])].append(r)
         live: dict[int, int] = {}  # tensor -> residency
+        run_at = {step: run for run, step in enumerate(self.runs)}
         highest = 0
         for step, o in enumerate(plan.order.tolist()):
             live = {t: r for t, r in live.items() if int(plan.stop[r]) > step}
             live.update({int(plan.tensor[r]): r for r in arriving[step]})
             for t in {*graph.inputs[o].tolist(), *graph.outputs[o].tolist()} - live.keys():
-                if (o, t) not in self.streamed:
+                if (step, t) not in self.streamed:
                     self.complain(
                         f"{self.operator(o)} at step {step}: {self.tensor(t)} not resident"
                     )
@@ -224,7 +265,8 @@ class _Replay:
             ]
             if graph.workspace[o] > 0:
                 size = self.padded(int(graph.workspace[o]))
-                spans.append((int(plan.workspace_address[o]), size, f"workspace of step {step}"))
+                address = int(plan.workspace_address[run_at[step]])
+                spans.append((address, size, f"workspace of step {step}"))
             highest = max(highest, self.check_spans(step, spans))
         return highest
 
@@ -272,8 +314,7 @@ def verify(problem: MemoryProblem, plan: MemoryPlan) -> Verdict:
     objective: int | None = None
     try:
         if replay.check_shape():
-            step_of = {int(o): step for step, o in enumerate(plan.order)}
-            replay.check_order(step_of)
+            replay.check_order()
             rows_of = replay.residencies()
             streamed = {t for _, t in replay.streamed}
             sources = np.flatnonzero(problem.graph.producer < 0).tolist()
@@ -286,11 +327,14 @@ def verify(problem: MemoryProblem, plan: MemoryPlan) -> Verdict:
             ]
             for t in unwritten:
                 replay.complain(f"{replay.tensor(t)}: an output, never written out")
-            traffic = [replay.check_residencies(t, rows, step_of) for t, rows in rows_of.items()]
+            traffic = [replay.check_residencies(t, rows) for t, rows in rows_of.items()]
             keys = ["compulsory", "spilled", "reloaded", *["streamed"][: bool(streamed)]]
             facts = {f"{key}_bytes": sum(part[key] for part in traffic) for key in keys}
             facts["peak_bytes"] = replay.check_steps(rows_of)
-            objective = sum(part["cost"] for part in traffic)
+            recomputed, rerun_cost = replay.further_runs()
+            if problem.options.recompute:
+                facts["recomputed_bytes"] = recomputed
+            objective = sum(part["cost"] for part in traffic) + rerun_cost
     except _TooManyError:
         replay.violations.append("... and more")
     return Verdict(tuple(replay.violations), objective, facts)

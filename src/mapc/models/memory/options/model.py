@@ -17,6 +17,8 @@ MAX_PAIRS = 8
 """In-place pairs of one operator."""
 MAX_PREFETCH = 1_000
 """Largest prefetch distance, in steps."""
+MAX_RERUN = 2**40
+"""Largest cost of one more run of an operator."""
 MAX_TOTAL = 2**60
 """Bytes times cost of everything an order could move; beyond it sums leave 64 bits."""
 
@@ -46,6 +48,11 @@ class Options:
     prefetch : int
         A residency that begins with a load begins at least so many steps before the first operator
         that reads it, or at step 0.
+    keep_order : bool
+        Operators run in the graph's ``given_order``; those that run again, the first time.
+    recompute : tuple of (operator, cost)
+        Operators that may run more than once, and what each run after the first costs, in the unit
+        of the other costs times bytes. Sorted.
     """
 
     read_cost: int = 1
@@ -55,16 +62,19 @@ class Options:
     streamable: tuple[Pair, ...] = ()
     in_place: tuple[Triple, ...] = ()
     prefetch: int = 0
+    keep_order: bool = False
+    recompute: tuple[Pair, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("pinned", "streamable", "in_place"):
+        for name in ("pinned", "streamable", "in_place", "recompute"):
             object.__setattr__(self, name, tuple(sorted(getattr(self, name))))
 
     @property
     def plain(self) -> bool:
         """Whether no option has any effect."""
         costs = self.read_cost == self.write_cost == 1
-        return costs and not (self.pinned or self.streamable or self.in_place or self.prefetch)
+        used = self.pinned or self.streamable or self.in_place or self.prefetch or self.keep_order
+        return costs and not (used or self.recompute)
 
     @property
     def streaming_cost(self) -> int:
@@ -85,6 +95,7 @@ class Options:
         self._check_pinned(graph)
         self._check_streamable(graph)
         self._check_in_place(graph)
+        self._check_recompute(graph)
 
     def _check_numbers(self, graph: OperatorGraph) -> None:
         costs = [("read_cost", self.read_cost), ("write_cost", self.write_cost)]
@@ -148,6 +159,18 @@ class Options:
                     f"{pairs} pairs of operator {graph.operator_names[o]!r}",
                     where,
                     f"at most {MAX_PAIRS} of one operator",
+                )
+
+    def _check_recompute(self, graph: OperatorGraph) -> None:
+        operators = [o for o, _ in self.recompute]
+        _check_indices(operators, graph.n_operators, "recompute")
+        _check_distinct(operators, "recompute")
+        for o, cost in self.recompute:
+            if not 0 <= cost <= MAX_RERUN:
+                raise InstanceError(
+                    f"cost {cost} of operator {graph.operator_names[o]!r}",
+                    "options: recompute",
+                    f"0 to {MAX_RERUN} for each further run",
                 )
 
 
