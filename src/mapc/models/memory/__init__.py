@@ -9,6 +9,7 @@ from mapc.errors import InfeasibleError
 from mapc.models.memory.bounds import ForcedSpans
 from mapc.models.memory.capacities import bracket_peak, order_peak, with_capacity
 from mapc.models.memory.formulations import FORMULATIONS
+from mapc.models.memory.kept_order import chained, with_given_order
 from mapc.models.memory.methods import METHODS
 from mapc.models.memory.options.methods import with_options
 from mapc.models.memory.problem import MemoryProblem
@@ -22,7 +23,7 @@ class MemoryFamily:
 
     kind = "memory"
     problem_type = MemoryProblem
-    methods = with_options(METHODS)
+    methods = with_given_order(with_options(METHODS))
     formulations = FORMULATIONS
     verify = staticmethod(verify)
 
@@ -58,7 +59,7 @@ class MemoryFamily:
             "m_p_upper_bytes": peak.upper,
         }
         if problem.capacity is not None and problem.room >= problem.smallest_capacity:
-            details["bound_bytes"] = ForcedSpans(problem).single_operator_bound()
+            details["bound_bytes"] = ForcedSpans(chained(problem)).single_operator_bound()
         return details
 
     def with_capacity(self, problem: MemoryProblem, text: str | int) -> MemoryProblem:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from mapc.graph.operators import IntArray
 from mapc.models.memory.bounds import ForcedSpans
 from mapc.models.memory.exact import least_peak
+from mapc.models.memory.kept_order import chained
 from mapc.models.memory.methods import candidate_orders
 from mapc.models.memory.options.timeline import Timeline
 from mapc.models.memory.problem import MemoryProblem
@@ -46,6 +47,7 @@ def bracket_peak(problem: MemoryProblem) -> PeakBracket:
     The forced-live bytes and the peaks of the known orders decide most networks; where they
     differ, sets of operators are searched for the smallest peak, up to `PEAK_STATES` of them.
     """
+    problem = chained(problem)
     lower = ForcedSpans(problem).smallest_peak
     peaks = {name: order_peak(problem, order) for name, order in candidate_orders(problem).items()}
     best = min(peaks, key=lambda name: peaks[name])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from mapc.models.memory import cosma
 from mapc.models.memory.addresses import place_or_lose
 from mapc.models.memory.bounds import ForcedSpans
 from mapc.models.memory.gap import GapModel
+from mapc.models.memory.kept_order import chained, unchained
 from mapc.models.memory.options.choice_model import ChoiceModel
 from mapc.models.memory.options.layout import Layout
 from mapc.models.memory.options.timeline import Timeline
@@ -87,8 +89,20 @@ def lower_forced_spans(problem: MemoryProblem) -> Lowered:
     return ForcedSpans(problem).program(), lift
 
 
+def _in_order(lower: Callable[..., Lowered]) -> Callable[..., Lowered]:
+    """Lower the chained problem instead, where operators keep their order."""
+
+    def lowered(problem: MemoryProblem, **options: Any) -> Lowered:
+        program, lift = lower(chained(problem), **options)
+        if not problem.options.keep_order:
+            return program, lift
+        return program, lambda solution: unchained(problem, lift(solution))
+
+    return lowered
+
+
 FORMULATIONS = {
-    formulation.name: formulation
+    formulation.name: replace(formulation, lower=_in_order(formulation.lower))
     for formulation in (
         Formulation("gap", lower_gap, "what to keep, for a fixed order"),
         Formulation("cosma", lower_published, "order, residency and addresses, as published"),

@@ -42,7 +42,8 @@ def apply_rules(problem: MemoryProblem, texts: Iterable[str]) -> MemoryProblem:
 
     ``objective=bytes|energy|time``; ``read-cost=N``, ``write-cost=N``, ``stream-cost=N``;
     ``weights=resident|pinned|streamed`` for all constants that are read; ``pinned=TENSOR``,
-    ``streamed=TENSOR`` (by all its readers); ``in-place=elementwise|none``; ``prefetch=STEPS``.
+    ``streamed=TENSOR`` (by all its readers); ``in-place=elementwise|none``; ``prefetch=STEPS``;
+    ``order=given|free``.
 
     Raises
     ------
@@ -147,6 +148,12 @@ def _elementwise(problem: MemoryProblem, options: Options) -> list[Triple]:
     return pairs
 
 
+def _order(problem: MemoryProblem, options: Options, value: str) -> Options:
+    if value not in ("given", "free"):
+        raise ValueError("given or free")
+    return replace(options, keep_order=value == "given")
+
+
 RULES: dict[str, Callable[[MemoryProblem, Options, str], Options]] = {
     "objective": _objective,
     "read-cost": _number("read_cost"),
@@ -157,5 +164,6 @@ RULES: dict[str, Callable[[MemoryProblem, Options, str], Options]] = {
     "streamed": lambda problem, options, name: _stream(problem, options, _tensor(problem, name)),
     "in-place": _in_place,
     "prefetch": _number("prefetch"),
+    "order": _order,
 }
 """By name: ``rule(problem, options, value) -> options``; ValueError says what would be right."""
