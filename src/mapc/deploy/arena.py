@@ -84,8 +84,9 @@ def export_json(problem: Problem, plan: Plan) -> str:
     """Return the arena map as JSON.
 
     Top-level keys: ``format`` (``"arena"``), ``version``, ``name``, ``alignment``,
-    ``capacity_bytes`` (null without one), ``arena_bytes``, ``operators`` (names by step; of
-    memory plans only) and ``buffers``, each with the attributes of `Buffer`.
+    ``capacity_bytes`` (null without one), ``arena_bytes``, ``operators`` (names by step, of
+    memory plans only: one that runs again stands there again) and ``buffers``, each with the
+    attributes of `Buffer`.
 
     Raises
     ------
@@ -179,7 +180,8 @@ def check_memory_plan(problem: MemoryProblem, plan: MemoryPlan) -> None:
     """Raise `InstanceError` for a plan whose indices are none of the problem."""
     graph = problem.graph
     fits = (
-        len(plan.workspace_address) == graph.n_operators
+        len(plan.workspace_address) == len(plan.order)
+        and len(np.unique(plan.order)) == graph.n_operators
         and _within(plan.order, graph.n_operators)
         and _within(plan.tensor, graph.n_tensors)
     )
@@ -203,9 +205,9 @@ def _of_memory(problem: MemoryProblem, plan: MemoryPlan) -> list[Buffer]:
         )
         for (tensor, start, stop, address), size in residencies
     ]
-    for step, o in enumerate(plan.order.tolist()):
+    for step, (o, run) in enumerate(zip(plan.order.tolist(), plan.runs.tolist(), strict=True)):
         if problem.workspaces[o]:
-            offset, size = int(plan.workspace_address[o]), int(problem.workspaces[o])
+            offset, size = int(plan.workspace_address[run]), int(problem.workspaces[o])
             own = int(graph.workspace[o])
             name = graph.operator_names[o]
             found.append(Buffer(name, WORKSPACE, offset, own, size, step, step))

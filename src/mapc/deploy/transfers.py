@@ -27,7 +27,8 @@ def export(problem: MemoryProblem, plan: MemoryPlan) -> str:
 
     * ``load``, ``store``: ``tensor``, ``address``, ``bytes``;
     * ``run``: ``operator``, ``inputs`` and ``outputs``, each a list of ``tensor``, ``address`` and
-      ``bytes``, and ``workspace`` (``address`` and ``bytes``, or null).
+      ``bytes``, and ``workspace`` (``address`` and ``bytes``, or null). The address of an input
+      that is read directly from outside is null. An operator may run more than once.
 
     Bytes are the tensor's own, not rounded up to the alignment. At every step come first the
     loads, then the operator, then the stores. A tensor is stored right after the step with which
@@ -64,16 +65,17 @@ def _commands(problem: MemoryProblem, plan: MemoryPlan) -> list[dict[str, Any]]:
     for row, start in enumerate(plan.start.tolist()):
         beginning[start].append(row)
     place: dict[int, int] = {}  # tensor -> address of the stay that began last
+    streamed = set(map(tuple, plan.streamed.tolist()))
     commands: list[dict[str, Any]] = []
 
-    def part(tensor: int) -> dict[str, Any]:
+    def part(tensor: int, run: int = -1) -> dict[str, Any]:
         return {
             "tensor": graph.tensor_names[tensor],
-            "address": place[tensor],
+            "address": None if (run, tensor) in streamed else place[tensor],
             "bytes": int(graph.tensor_bytes[tensor]),
         }
 
-    for step, o in enumerate(plan.order.tolist()):
+    for step, (o, run) in enumerate(zip(plan.order.tolist(), plan.runs.tolist(), strict=True)):
         rows = beginning[step]
         place.update((int(plan.tensor[row]), int(plan.address[row])) for row in rows)
         produced = set(graph.outputs[o].tolist())
@@ -86,16 +88,18 @@ def _commands(problem: MemoryProblem, plan: MemoryPlan) -> list[dict[str, Any]]:
                 "step": step,
                 "do": "run",
                 "operator": graph.operator_names[o],
-                "inputs": [part(tensor) for tensor in graph.inputs[o].tolist()],
+                "inputs": [part(tensor, run) for tensor in graph.inputs[o].tolist()],
                 "outputs": [part(tensor) for tensor in graph.outputs[o].tolist()],
-                "workspace": _workspace(problem, plan, o),
+                "workspace": _workspace(problem, plan, o, run),
             }
         )
         commands += [{"step": step, "do": "store", **part(tensor)} for tensor in stored]
     return commands
 
 
-def _workspace(problem: MemoryProblem, plan: MemoryPlan, operator: int) -> dict[str, int] | None:
+def _workspace(
+    problem: MemoryProblem, plan: MemoryPlan, operator: int, run: int
+) -> dict[str, int] | None:
     size = int(problem.graph.workspace[operator])
-    address = int(plan.workspace_address[operator])
+    address = int(plan.workspace_address[run])
     return {"address": address, "bytes": size} if size else None
