@@ -35,6 +35,15 @@ valid bound on it, is a bound over all orders, with or without addresses.
   plan saves at that step. A tensor forced live at an operator is no input or output of it, so it
   lies beside all these.
 * *Prefetch* only adds bytes at some steps: what holds without holds with it.
+* *Recomputation*: precedence, and what is forced live at an operator, are about first runs. The
+  first run of ``o`` comes after the first run of all that precede it, since their outputs can come
+  from nowhere else; a consumer that follows ``o`` still has its first run ahead. A tensor that is
+  off at the first run of ``o`` comes back before that: by a transfer, or by a further run of its
+  producer. Along a chain of separated classes each loss has one of these of its own. What coming
+  back costs at least, `MemoryProblem.return_cost` and `MemoryProblem.loss_cost` say; the shares of
+  a run that several tensors pay add up to no more than its cost. Nothing is charged for the inputs
+  of that run. What must be streamed at the first run of ``o`` is charged for as before: making it
+  again would bring it into the scratchpad, where there is no room for it.
 """
 
 from __future__ import annotations
@@ -134,12 +143,19 @@ class ForcedSpans:
         np.add.at(total, operator, self.problem.sizes[tensor])
         return total
 
+    @property
+    def _streaming(self) -> IntArray:
+        """int64[n_tensors]: cost per byte of a read that has to be streamed, with the write."""
+        problem = self.problem
+        rate: IntArray = problem.stream_rate + problem.options.write_cost * problem.pays_write
+        return rate
+
     @cached_property
     def streams(self) -> tuple[IntArray, IntArray]:
         """Operator and tensor of the streamed reads that are charged for."""
         problem = self.problem
         spanned, over = set(self.class_tensor.tolist()), {p[:2] for p in problem.options.in_place}
-        rate = problem.stream_rate + problem.options.write_cost * problem.pays_write
+        rate = self._streaming
         charged = [
             (o, t)
             for o, t in problem.options.streamable
@@ -173,22 +189,19 @@ class ForcedSpans:
     def single_operator_bound(self) -> int:
         """Extra cost (bytes, without options) forced by the tightest operator. Needs no solver.
 
-        At operator ``o`` at least ``W + live - M`` bytes are off; each costs a load, and a write
-        as well where the tensor has no copy: a fractional knapsack, cheapest first.
+        At operator ``o`` at least ``W + live - M`` bytes are off, and what each tensor costs then
+        is known: a fractional knapsack.
         """
         problem = self.problem
         tensor, operator, _ = self.pairs
         reader, streamed = self.streams
-        writing = problem.options.write_cost * problem.pays_write
+        streaming = problem.sizes * self._streaming
         best = 0
         for o in np.flatnonzero(self.excess > 0).tolist():
             live, read = tensor[operator == o], streamed[reader == o]
-            rate = np.concatenate([problem.transfer_rate[live], problem.stream_rate[read]])
-            either = np.concatenate([live, read])
-            rate, sizes = rate + writing[either], problem.sizes[either]
-            by = np.argsort(rate, kind="stable")
-            off = np.minimum(np.cumsum(sizes[by]), int(self.excess[o]))
-            best = max(best, int(np.diff(off, prepend=0) @ rate[by]))
+            cost = np.concatenate([problem.loss_cost[live], streaming[read]])
+            sizes = problem.sizes[np.concatenate([live, read])]
+            best = max(best, least_cover(cost, sizes, int(self.excess[o])))
         return best
 
     def program(self) -> Program:
@@ -204,11 +217,10 @@ class ForcedSpans:
             return model
         of_tensor = self.class_tensor[used]
         tensors, index = np.unique(of_tensor, return_inverse=True)
-        sizes = problem.sizes[tensors]
         kept = model.variables(len(used), name="kept")
         # depths are whole at every optimum; saying so makes the bound a whole number of bytes
         depth = model.variables(len(used), 0, len(used), name="depth")
-        loading = sizes * problem.transfer_rate[tensors]
+        loading = problem.return_cost[tensors]
         writing = problem.loss_cost[tensors] - loading
         loads = model.variables(len(tensors), 0, len(used), cost=loading, name="loads")
         write = model.variables(len(tensors), cost=writing, name="write")
@@ -276,3 +288,31 @@ class ForcedSpans:
             name="room",
             labels=[problem.graph.operator_names[o] for o in operators],
         )
+
+
+def least_cover(cost: IntArray, size: IntArray, amount: int) -> int:
+    r"""Return a lower bound on the cost of a set of items with at least ``amount`` bytes.
+
+    For any :math:`\lambda \ge 0` a set :math:`S` of that size costs
+    :math:`\sum_S c_i \ge \lambda\,\mathit{amount} - \sum_i \max(0, \lambda s_i - c_i)`. With the
+    cost per byte of the item at which the cheapest ones reach the amount this is the optimum of the
+    fractional knapsack; it is computed in integers, so that the order of the others, found in
+    floating point, decides how good the bound is and not whether it holds.
+
+    Parameters
+    ----------
+    cost, size : int64[items]
+        Sizes are positive.
+    amount : int
+        Bytes, positive. Where all items have less, all of them are taken.
+    """
+    by = np.argsort(cost / size, kind="stable")
+    reached = np.cumsum(size[by])
+    if not len(by) or int(reached[-1]) <= amount:
+        return sum(cost.tolist())
+    last = by[int(np.searchsorted(reached, amount))]
+    above, below = int(cost[last]), int(size[last])
+    slack = sum(
+        max(0, above * s - c * below) for s, c in zip(size.tolist(), cost.tolist(), strict=True)
+    )
+    return max(0, -((slack - above * amount) // below))

@@ -13,6 +13,9 @@ from mapc.errors import InstanceError, UsageError
 from mapc.graph.operators import BoolArray, IntArray, OperatorGraph
 from mapc.models.memory.options.model import PLAIN, Options, Triple, best_matching
 
+NEVER = 2**62
+"""Cost of what cannot be done: more than anything that can."""
+
 
 @dataclass(frozen=True, eq=False)
 class MemoryProblem:
@@ -22,20 +25,23 @@ class MemoryProblem:
     ----------
     graph : OperatorGraph
     capacity : int or None
-        Bytes of scratchpad; None while it is not decided (facts only, no solve).
+        Bytes of scratchpad; None while it is not decided (facts only, no solve). With banks it is
+        what they have together.
     alignment : int
         Every address is a multiple of it, every size rounded up to it.
     capacity_note : str
         How the capacity was arrived at, where it was not given in bytes.
     options : Options
-        Costs per byte, pinned tensors, streamed operands, in-place pairs, prefetch distance.
+        Costs per byte, pinned tensors, streamed operands, in-place pairs, prefetch distance, which
+        operators may run again.
     provenance : mapping
         Where the problem was read from and with which options; files carry it along.
 
     Raises
     ------
     InstanceError
-        For a negative capacity, an alignment below 1, or options that do not fit the graph.
+        For a negative capacity, an alignment below 1, options that do not fit the graph, or a
+        capacity other than that of the banks.
     """
 
     graph: OperatorGraph
@@ -51,6 +57,13 @@ class MemoryProblem:
         if self.capacity is not None and self.capacity < 0:
             raise InstanceError(f"capacity {self.capacity}", "memory", ">= 0 bytes")
         self.options.check(self.graph)
+        if self.options.banks:
+            total = sum(capacity for _, capacity in self.options.banks)
+            if self.capacity not in (None, total):
+                raise InstanceError(
+                    f"capacity {self.capacity} beside banks", "memory", f"none, or {total} bytes"
+                )
+            object.__setattr__(self, "capacity", total)
 
     @property
     def plain(self) -> bool:
@@ -59,12 +72,30 @@ class MemoryProblem:
 
     @property
     def room(self) -> int:
-        """Usable bytes: the capacity, rounded down to the alignment."""
+        """Usable bytes: the capacity, rounded down to the alignment; with banks that of each."""
+        if self.options.banks:
+            return int(self.bank_rooms.sum())
         if self.capacity is None:
             raise UsageError(
                 "no scratchpad size; give scratchpad=... (--scratchpad), e.g. 1568KiB, M_R or M_P"
             )
         return self.capacity // self.alignment * self.alignment
+
+    @cached_property
+    def bank_rooms(self) -> IntArray:
+        """int64[b]: usable bytes of the banks: their capacities, rounded down to the alignment."""
+        capacity = np.array([size for _, size in self.options.banks], dtype=np.int64)
+        return capacity // self.alignment * self.alignment
+
+    @cached_property
+    def takes(self) -> BoolArray:
+        """bool[n_tensors, b]: whether a bank takes a tensor."""
+        takes: BoolArray = np.ones((self.graph.n_tensors, len(self.options.banks)), dtype=np.bool_)
+        for t in {t for t, _ in self.options.confined}:
+            takes[t] = False
+        for t, bank in self.options.confined:
+            takes[t, bank] = True
+        return takes
 
     @cached_property
     def sizes(self) -> IntArray:
@@ -100,7 +131,9 @@ class MemoryProblem:
         :math:`(a, b)` that share no tensor and whose input is not streamable. No plan has less at
         that step: an input is streamed (saves all of it), taken over (saves at most all of it), or
         neither, so streaming all that may be streamed leaves least, and what is taken over shares
-        no input and no output. And a plan that streams and takes over just so has no more.
+        no input and no output. And a plan that streams and takes over just so has no more. A
+        further run of an operator takes what the first one does, so that running again changes
+        nothing here: every operator runs once at least.
         """
         least = self.full_set.copy()
         for o, t in self.options.streamable:
@@ -160,7 +193,8 @@ class MemoryProblem:
 
         A source that is read is loaded at least once, at the cost of a load, or streamed to every
         one of its readers, where all of them may. Nothing is unavoidable else, but the write of
-        an output that is produced. A scratchpad that holds everything needs no more.
+        an output that is produced. A scratchpad that holds everything needs no more. Operators that
+        run again only add reads.
         """
         graph, options = self.graph, self.options
         readers = graph.consumers.lengths
@@ -183,8 +217,9 @@ class MemoryProblem:
         reach its :math:`k` readers in :math:`m + 1` transfers or more, the first of which is its
         production if it has a producer. Without one, and if something is loaded, they cost
         :math:`r + m \min(r, q)` or more, and not more than :math:`r` of that is compulsory. If
-        all are streamed they cost :math:`k q`, of which :math:`c = \min(r, k q)` is compulsory;
-        as :math:`1 \le m < k`, the rest is at least :math:`m \lfloor (k q - c)/(k - 1) \rfloor`.
+        all are streamed they cost :math:`k q` or more, as a reader that runs again streams again;
+        :math:`c = \min(r, k q)` of it is compulsory, and as :math:`1 \le m < k`, the rest is at
+        least :math:`m \lfloor (k q - c)/(k - 1) \rfloor`.
         """
         graph, options = self.graph, self.options
         rate = np.full(graph.n_tensors, options.read_cost, dtype=np.int64)
@@ -217,4 +252,36 @@ class MemoryProblem:
     def loss_cost(self) -> IntArray:
         """int64[n_tensors]: least extra cost of a tensor that leaves once and is read again."""
         rate = self.transfer_rate + self.options.write_cost * self.pays_write
-        return self.sizes * rate
+        cost: IntArray = np.minimum(self.sizes * rate, self.remake_cost)
+        return cost
+
+    @cached_property
+    def return_cost(self) -> IntArray:
+        r"""int64[n_tensors]: least extra cost of each time a tensor comes back, writes aside.
+
+        With :math:`a` its `remake_cost`, :math:`\tau` a transfer, and :math:`w` the first write,
+        coming back :math:`n \ge 1` times costs at least :math:`n \min(\tau, a)` and
+        :math:`\min(\tau + w, a) - \min(\tau, a)` once, which are `return_cost` and the rest of
+        `loss_cost`. *Proof.* For :math:`a \le \tau` that is :math:`n a`, and each time costs
+        :math:`a` or more. Else, if it is always made again, :math:`n a \ge n \tau + (a - \tau)`;
+        if it is transferred once or more, :math:`n \tau + w` is paid.
+        """
+        return np.minimum(self.sizes * self.transfer_rate, self.remake_cost)
+
+    @cached_property
+    def remake_cost(self) -> IntArray:
+        """int64[n_tensors]: least cost of producing a tensor again, each time; else `NEVER`.
+
+        A run costs the same however many of its outputs are of use. It is shared among those that
+        are read, by their size and rounded down: over any number of further runs the shares
+        together are no more than what they cost. What it takes to have the inputs there is left
+        out.
+        """
+        graph = self.graph
+        cost = np.full(graph.n_tensors, NEVER, dtype=np.int64)
+        for o, each in self.options.recompute:
+            outputs = [t for t in graph.outputs[o].tolist() if len(graph.consumers[t])]
+            total = sum(int(self.sizes[t]) for t in outputs)
+            for t in outputs:
+                cost[t] = each * int(self.sizes[t]) // max(1, total)
+        return cost
