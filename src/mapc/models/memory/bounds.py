@@ -312,7 +312,7 @@ def least_cover(cost: IntArray, size: IntArray, amount: int) -> int:
         return sum(cost.tolist())
     last = by[int(np.searchsorted(reached, amount))]
     above, below = int(cost[last]), int(size[last])
-    slack = sum(
+    slack: int = sum(
         max(0, above * s - c * below) for s, c in zip(size.tolist(), cost.tolist(), strict=True)
     )
     return max(0, -((slack - above * amount) // below))
