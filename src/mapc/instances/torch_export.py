@@ -28,6 +28,7 @@ from mapc.instances.torch_views import (
     is_elementwise,
     is_random,
     kind_of,
+    read_arguments,
     viewed_argument,
     written_arguments,
 )
@@ -212,9 +213,14 @@ class _Lowering:
         """Return the tensors that an operator reads, as they are now."""
         return [
             self.version[region]
-            for argument in node.all_input_nodes
+            for argument in read_arguments(node)
             for region in self._regions_of(argument)
         ]
+
+    def _is_whole(self, node: Any, region: str) -> bool:
+        """Whether a view is all of its region, element by element once."""
+        size: int = self.builder.sizes[self.version[region]]
+        return self.size(node.name, node.meta["val"]) == size
 
     # -- nodes ----------------------------------------------------------------------------------
 
@@ -250,20 +256,24 @@ class _Lowering:
         """Give every region that is written a new version."""
         regions = list(dict.fromkeys(r for one in written for r in self._regions_of(one)))
         names = [node.name if len(regions) == 1 else f"{node.name}.{r}" for r in regions]
-        new = {
-            name: self.builder.sizes[self.version[region]]
-            for name, region in zip(names, regions, strict=True)
-        }
+        old = [self.version[region] for region in regions]
         # only what is written as a whole, and not read through another view, is elementwise
-        whole = len(regions) == 1 and node.meta["val"].numel() == written[0].meta["val"].numel()
-        whole = whole and self.regions.get(written[0].name) == regions[0]
-        self.builder.run(
-            _label(node),
-            kind_of(node.target),
-            self._read(node),
-            new,
-            whole and is_elementwise(node),
-        )
+        whole = len(regions) == 1 and len(written) == 1 and self._is_whole(written[0], regions[0])
+        others = [one for one in node.all_input_nodes if one is not written[0]]
+        alone = whole and not any(regions[0] in self._regions_of(one) for one in others)
+        reads = self._read(node)
+        if not alone:  # what is not overwritten stays, and so is read
+            reads = list(dict.fromkeys([*old, *reads]))
+        sizes = {name: self.builder.sizes[before] for name, before in zip(names, old, strict=True)}
+        # an input or a buffer that is written is a result, whatever it is made of
+        own = not set(regions).intersection(self.kept)
+        if own and not is_random(node) and all(map(self.builder.is_constant, (*old, *reads))):
+            self.counts["constant"] += 1
+            for name, size in sizes.items():
+                self.builder.constant(name, size)
+        else:
+            elementwise = alone and is_elementwise(node)
+            self.builder.run(_label(node), kind_of(node.target), reads, sizes, elementwise)
         self.version.update(zip(regions, names, strict=True))
         self.regions[node.name] = regions[0] if len(regions) == 1 else list(regions)
 

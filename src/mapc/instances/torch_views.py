@@ -55,6 +55,29 @@ POINTWISE = frozenset(
 BATCH_NORMS = frozenset({"batch_norm", "native_batch_norm", "_native_batch_norm_legit"})
 """Elementwise unless in training (sixth argument)."""
 
+SHAPE_ONLY = {
+    "empty_like": 0,
+    "expand_as": 1,
+    "full_like": 0,
+    "new_empty": 0,
+    "new_empty_strided": 0,
+    "new_full": 0,
+    "new_ones": 0,
+    "new_zeros": 0,
+    "ones_like": 0,
+    "rand_like": 0,
+    "randint_like": 0,
+    "randn_like": 0,
+    "reshape_as": 1,
+    "type_as": 1,
+    "view_as": 1,
+    "zeros_like": 0,
+}
+"""Operators that look at shape and format of an argument and not at its data: which argument."""
+
+OVERWRITING = frozenset({"copy_", "fill_", "zero_"})
+"""Operators that write to an argument whatever was in it before."""
+
 
 def kind_of(target: Any) -> str:
     """Return the operator's own name: ``conv2d`` of ``aten.conv2d.default``."""
@@ -73,6 +96,24 @@ def written_arguments(node: Any) -> list[Any]:
             values = at if isinstance(at, list | tuple) else [at]
             found += [value for value in values if hasattr(value, "all_input_nodes")]
     return found
+
+
+def read_arguments(node: Any) -> list[Any]:
+    """Return the nodes whose data an operator reads, each once."""
+    kind = kind_of(node.target)
+    skipped: set[int] = set()
+    if kind in SHAPE_ONLY:
+        skipped.add(SHAPE_ONLY[kind])
+    if kind in OVERWRITING:
+        skipped.add(0)
+    read = [value for at, value in enumerate(node.args) if at not in skipped]
+    read += node.kwargs.values()
+    unread = [node.args[at] for at in skipped if at < len(node.args)]
+    return [
+        one
+        for one in node.all_input_nodes
+        if not any(one is other for other in unread) or any(one is other for other in read)
+    ]
 
 
 def viewed_argument(node: Any, floats_alike: bool, shared: bool) -> Any:

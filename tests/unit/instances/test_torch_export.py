@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import mapc
 from mapc.errors import InstanceError, UnavailableError, UsageError
 from mapc.instances.torch_export import import_torch
+from mapc.instances.torch_views import read_arguments
 
 if find_spec("torch") is None:
     torch = None
@@ -203,6 +205,138 @@ def test_casts_between_floats_are_views_under_one_width() -> None:
     assert graph_of(program, dtype="int8").operator_kinds == ("neg", "neg")
     to_integers = exported(lambda x: (x.neg().to(torch.int32)).neg(), (4,))
     assert graph_of(to_integers, dtype="int8").operator_kinds == ("neg", "to", "neg")
+
+
+@needs_torch
+def test_a_mask_put_together_from_constants_is_constant() -> None:
+    def function(x):
+        mask = x.new_zeros((4, 4))
+        for at in range(4):
+            mask[at : at + 1, :at] = 1
+        mask = mask.masked_fill(mask != 0, -100.0)
+        return x + mask + torch.zeros_like(x)
+
+    program = exported(function, (4, 4))
+    graph = graph_of(program)
+    assert graph.operator_kinds == ("add", "add")
+    assert [reads(graph, o) for o in range(2)] == [["tensors_0"], ["add"]]
+    graph = graph_of(program, weights=True, dtype="int8")
+    assert [len(reads(graph, o)) for o in range(2)] == [2, 2]
+    assert graph.is_constant.sum() == 2
+
+
+@needs_torch
+def test_a_buffer_written_from_constants_is_an_output_all_the_same() -> None:
+    class Counter(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("runs", torch.zeros(4))
+
+        def forward(self, x):
+            self.runs.add_(1)
+            return x.neg()
+
+    graph = graph_of(torch.export.export(Counter(), (torch.zeros(4),)), weights=True)
+    assert sorted(graph.operator_kinds) == ["add_", "neg"]
+    assert len(outputs(graph)) == 2
+
+
+@needs_torch
+def test_random_numbers_in_place_are_no_constants() -> None:
+    graph = graph_of(exported(lambda x: x + torch.empty(3).uniform_(), (3,)))
+    assert graph.operator_kinds == ("uniform_", "add")
+
+
+@needs_torch
+def test_what_is_overwritten_is_not_read() -> None:
+    def function(x):
+        whole, part = torch.empty(6), x.neg()
+        whole.copy_(x)
+        part[:3] = x[3:]
+        return whole.sum(), part
+
+    graph = graph_of(exported(function, (6,)), weights=True)
+    assert graph.operator_kinds == ("neg", "copy_", "copy_", "sum")
+    assert not graph.is_constant.any()
+    # the half that is not written is part of the new version
+    assert [reads(graph, o) for o in range(4)] == [
+        ["tensors_0"],
+        ["tensors_0"],
+        ["neg", "tensors_0"],
+        ["copy_"],
+    ]
+
+
+@needs_torch
+def test_only_the_shape_of_some_arguments_counts() -> None:
+    def function(x, y):
+        return x.exp().reshape_as(y).neg() + x.new_full((2, 3), 2.0) * torch.rand_like(y)
+
+    graph = graph_of(exported(function, (6,), (2, 3)))
+    assert "tensors_1" not in {t for o in range(graph.n_operators) for t in reads(graph, o)}
+    assert graph.operator_kinds == ("exp", "neg", "rand_like", "mul", "add")
+
+
+@needs_torch
+def test_parts_that_are_written_from_other_parts_are_not_fused() -> None:
+    def crossed(x):
+        y = x @ x
+        y[0].add_(y[1])
+        return y.neg()
+
+    graph = graph_of(exported(crossed, (3, 3)), fuse=True)
+    assert graph.operator_kinds == ("matmul", "add_+neg")
+    program = exported(lambda x: (x @ x).relu_().neg(), (3, 3))
+    assert graph_of(program, fuse=True).operator_kinds == ("matmul+relu_+neg",)
+
+
+@needs_torch
+def test_attention_reads_the_parts_of_one_projection() -> None:
+    def function(net, x):
+        q, k, v = net(x).view(1, 4, 3, 2, 4).permute(2, 0, 3, 1, 4).unbind(0)
+        y = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return y.transpose(1, 2).reshape(1, 4, 8)
+
+    program = exported(function, (1, 4, 8), module=lambda: torch.nn.Linear(8, 24))
+    graph = graph_of(program, dtype="int8", fuse=True)
+    assert [kind.split("+")[0] for kind in graph.operator_kinds] == [
+        "linear",
+        "scaled_dot_product_attention",
+    ]
+    assert reads(graph, 1) == ["linear"]
+    assert sorted(sizes(graph).values()) == [32, 32, 96]
+
+
+@needs_torch
+def test_normalisations_that_return_tuples_are_one_tensor(conv_net) -> None:
+    graph = graph_of(conv_net.run_decompositions({}), dtype="int8", fuse=True)
+    # without writing in place: torch has replaced what did
+    assert graph.n_operators == 3
+    assert "_native_batch_norm_legit_no_training" in graph.operator_kinds[0]
+    assert sorted(sizes(graph).values()) == [5, 64, 192, 256]
+
+
+@pytest.mark.parametrize(
+    ("kind", "args", "read"),
+    [
+        ("new_zeros", "x", ""),
+        ("type_as", "xy", "x"),
+        ("type_as", "xx", "x"),
+        ("copy_", "xy", "y"),
+        ("copy_", "xx", "x"),
+        ("add_", "xy", "xy"),
+        ("zero_", "x", ""),
+    ],
+)
+def test_which_arguments_are_read(kind: str, args: str, read: str) -> None:
+    nodes = {name: SimpleNamespace(name=name) for name in "xy"}
+    node = SimpleNamespace(
+        target=SimpleNamespace(_schema=SimpleNamespace(name=f"aten::{kind}")),
+        args=tuple(nodes[name] for name in args),
+        kwargs={"other": 1},
+        all_input_nodes=[nodes[name] for name in dict.fromkeys(args)],
+    )
+    assert "".join(one.name for one in read_arguments(node)) == read
 
 
 @needs_torch
