@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,13 +79,12 @@ class AllocationPlanColumns(Strict, frozen=True, kw_only=True):
 
 
 def _to_body(problem: AllocationProblem) -> AllocationBody:
-    names, capacities = zip(*problem.banks, strict=True) if problem.banks else ((), ())
     return AllocationBody(
         capacity=None if problem.banks else problem.capacity,
         alignment=problem.alignment,
         buffers=_to_buffers(problem),
         reserved=UNSET if problem.reserved is None else _to_reserved(problem),
-        banks=BankColumns(name=list(names), capacity=list(capacities)) if problem.banks else UNSET,
+        banks=to_banks(problem.banks),
     )
 
 
@@ -117,7 +116,15 @@ def _from_reserved(columns: ReservedColumns, where: str) -> IntArray:
     return np.stack([int64(one) for one in lists], axis=1)
 
 
-def _from_banks(columns: BankColumns | UnsetType, where: str) -> tuple[tuple[str, int], ...]:
+def to_banks(banks: Sequence[tuple[str, int]]) -> BankColumns | UnsetType:
+    """Return banks as they stand in files; nothing where there are none."""
+    if not banks:
+        return UNSET
+    return BankColumns(name=[name for name, _ in banks], capacity=[size for _, size in banks])
+
+
+def from_banks(columns: BankColumns | UnsetType, where: str) -> tuple[tuple[str, int], ...]:
+    """Return names and capacities of banks from a file."""
     if isinstance(columns, UnsetType):
         return ()
     check_length(columns.capacity, len(columns.name), f"{where}.banks.capacity")
@@ -143,7 +150,7 @@ def _from_body(
 ) -> AllocationProblem:
     buffers = body.buffers
     reserved = None if isinstance(body.reserved, UnsetType) else body.reserved
-    banks = _from_banks(body.banks, where)
+    banks = from_banks(body.banks, where)
     return AllocationProblem(
         name=name,
         names=tuple(buffers.name),

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import numpy as np
 from msgspec import UNSET, Meta, UnsetType, field
 
-from mapc.graph.operators import OperatorGraph, Ragged
+from mapc.graph.operators import IntArray, OperatorGraph, Ragged
 from mapc.instances.codec import Codec
+from mapc.instances.codecs.allocation import BankColumns, from_banks, to_banks
 from mapc.instances.columns import (
     Address,
     Alignment,
@@ -63,7 +64,8 @@ class MemoryOptions(Strict, frozen=True, kw_only=True):
     an input it may read off-chip; ``in_place`` are an operator, an input, and an output that may
     take over its bytes; a null ``stream_cost`` is the ``read_cost``; ``recompute`` are operators
     that may run again, and what each further run costs; with ``keep_order`` operators run in their
-    order here, or the topological one closest to it.
+    order here, or the topological one closest to it; ``banks`` are scratchpads instead of one, and
+    ``confined`` pairs of a tensor and the index of a bank that takes it, where not all do.
     """
 
     read_cost: Cost = 1
@@ -75,10 +77,12 @@ class MemoryOptions(Strict, frozen=True, kw_only=True):
     prefetch: Distance = 0
     keep_order: bool = False
     recompute: list[tuple[Index, RerunCost]] | UnsetType = UNSET
+    banks: BankColumns | UnsetType = UNSET
+    confined: list[tuple[Index, Index]] | UnsetType = UNSET
 
 
 class MemoryBody(Strict, frozen=True, kw_only=True):
-    """A memory problem; the capacity is null while it is not decided."""
+    """A memory problem; the capacity is null while it is not decided, or with banks."""
 
     capacity: Size | None = None
     capacity_note: str = ""
@@ -103,12 +107,14 @@ class MemoryPlanColumns(Strict, frozen=True, kw_only=True):
     written: list[bool]
     workspace_address: list[Address]
     streamed: list[tuple[Index, Index]] | UnsetType = UNSET
+    bank: list[Index] | UnsetType = UNSET
+    workspace_bank: list[Index] | UnsetType = UNSET
 
 
 def _to_body(problem: MemoryProblem) -> MemoryBody:
     graph = problem.graph
     return MemoryBody(
-        capacity=problem.capacity,
+        capacity=None if problem.options.banks else problem.capacity,
         capacity_note=problem.capacity_note,
         alignment=problem.alignment,
         operators=OperatorColumns(
@@ -135,16 +141,19 @@ def _to_options(options: Options) -> MemoryOptions | UnsetType:
     columns: dict[str, Any] = {f.name: getattr(options, f.name) for f in fields(options)}
     columns |= {name: list(columns[name]) for name in _LISTS}
     columns["recompute"] = list(options.recompute) or UNSET
+    columns["banks"] = to_banks(options.banks)
+    columns["confined"] = list(options.confined) or UNSET
     return MemoryOptions(**columns)
 
 
 _LISTS = ("pinned", "streamable", "in_place")
 
 
-def _from_options(columns: MemoryOptions | UnsetType) -> Options:
+def _from_options(columns: MemoryOptions | UnsetType, where: str) -> Options:
     if isinstance(columns, UnsetType):
         return PLAIN
     said = {f.name: getattr(columns, f.name) for f in fields(Options)}
+    said["banks"] = from_banks(columns.banks, f"{where}.options")
     return Options(**{name: value for name, value in said.items() if value is not UNSET})
 
 
@@ -170,7 +179,7 @@ def _from_body(
         capacity=body.capacity,
         alignment=body.alignment,
         capacity_note=body.capacity_note,
-        options=_from_options(body.options),
+        options=_from_options(body.options, where),
         provenance=provenance,
     )
 
@@ -178,7 +187,13 @@ def _from_body(
 def _to_columns(plan: MemoryPlan) -> MemoryPlanColumns:
     columns = {f.name: getattr(plan, f.name).tolist() for f in fields(plan)}
     columns["streamed"] = [(o, t) for o, t in columns["streamed"]] or UNSET
+    for name in _BANKS:
+        columns[name] = columns[name] if any(columns[name]) else UNSET
     return MemoryPlanColumns(**columns)
+
+
+_BANKS = ("bank", "workspace_bank")
+"""Columns of a plan that are left out where all is in the first bank."""
 
 
 def _from_columns(columns: MemoryPlanColumns, problem: MemoryProblem, where: str) -> MemoryPlan:
@@ -194,6 +209,13 @@ def _from_columns(columns: MemoryPlanColumns, problem: MemoryProblem, where: str
     streamed = as_rows([] if isinstance(columns.streamed, UnsetType) else columns.streamed, 2)
     check_indices(streamed[:, 0].tolist(), steps, f"{where}.streamed")
     check_indices(streamed[:, 1].tolist(), graph.n_tensors, f"{where}.streamed")
+    banks: dict[str, IntArray] = {}
+    for name, like in zip(_BANKS, (columns.tensor, columns.order), strict=True):
+        if not isinstance(getattr(columns, name), UnsetType):
+            check_length(getattr(columns, name), len(like), f"{where}.{name}")
+            count = max(1, len(problem.options.banks))
+            check_indices(getattr(columns, name), count, f"{where}.{name}")
+            banks[name] = int64(getattr(columns, name))
     return MemoryPlan(
         order=int64(columns.order),
         tensor=int64(columns.tensor),
@@ -203,6 +225,7 @@ def _from_columns(columns: MemoryPlanColumns, problem: MemoryProblem, where: str
         written=np.asarray(columns.written, dtype=np.bool_),
         workspace_address=int64(columns.workspace_address),
         streamed=streamed,
+        **banks,
     )
 
 

@@ -79,7 +79,7 @@ def unchained(problem: MemoryProblem, plan: MemoryPlan) -> MemoryPlan:
     return replace(plan, **columns)
 
 
-_RESIDENCY = ("tensor", "start", "stop", "address", "written")
+_RESIDENCY = ("tensor", "start", "stop", "address", "written", "bank")
 """Columns of a plan with an entry per residency."""
 
 

@@ -13,6 +13,10 @@ def _none() -> IntArray:
     return np.zeros((0, 2), dtype=np.int64)
 
 
+def _first() -> IntArray:
+    return np.zeros(0, dtype=np.int64)
+
+
 @dataclass(frozen=True, eq=False)
 class MemoryPlan:
     """An order of the operators and when and where every tensor is in the scratchpad.
@@ -39,6 +43,10 @@ class MemoryPlan:
         Byte address of the workspace of each run, -1 for one that needs none.
     streamed : int64[j, 2]
         Run and tensor of every input that is read directly from off-chip.
+    bank : int64[k]
+        The bank that each residency lies in, all in the first where none are given.
+    workspace_bank : int64[n_steps]
+        The same for the workspace of each run.
     """
 
     order: IntArray
@@ -49,6 +57,13 @@ class MemoryPlan:
     written: BoolArray
     workspace_address: IntArray
     streamed: IntArray = field(default_factory=_none)
+    bank: IntArray = field(default_factory=_first)
+    workspace_bank: IntArray = field(default_factory=_first)
+
+    def __post_init__(self) -> None:
+        for name, like in (("bank", self.tensor), ("workspace_bank", self.workspace_address)):
+            if not len(getattr(self, name)):
+                object.__setattr__(self, name, np.zeros(len(like), dtype=np.int64))
 
     @property
     def runs(self) -> IntArray:

@@ -15,6 +15,9 @@ Rules
 * Things in the scratchpad at one step do not overlap, lie within the capacity and are aligned. An
   in-place pair may overlap at the step of its operator, if both are at one address, the input's
   residency ends with this step and the output's begins with it.
+* With several banks that goes for each of them: every residency and every workspace lies in one,
+  from its address there on, and in one that takes the tensor. So a tensor moves from one bank to
+  another only by a load, from off-chip.
 * A residency begins at a step at which its tensor is produced, or with a load; a load needs an
   off-chip copy: the tensor is an input or a constant, or an earlier residency wrote it out.
 * A residency that begins with a load begins at least as many steps before the first operator that
@@ -61,7 +64,10 @@ class _Replay:
         self.streamed: set[tuple[int, int]] = set()  # step and tensor
         self.steps: dict[int, list[int]] = defaultdict(list)  # of every operator
         self.runs: list[int] = []  # step of every run, as plans count them
-        self.capacity = problem.capacity
+        self.banks = problem.options.banks or (("scratchpad", problem.capacity),)
+        self.confined: dict[int, list[int]] = defaultdict(list)  # tensor -> banks that take it
+        for t, bank in problem.options.confined:
+            self.confined[t].append(bank)
         self.unit = problem.alignment
         self.violations: list[str] = []
 
@@ -97,12 +103,34 @@ class _Replay:
         if k and not (int(plan.tensor.min()) >= 0 and int(plan.tensor.max()) < graph.n_tensors):
             self.complain(f"plan: a residency names a tensor outside 0 to {graph.n_tensors - 1}")
             return False
+        if not self.check_banks():
+            return False
         self.check_streamed()
         wrong = (plan.start < 0) | (plan.start >= plan.stop) | (plan.stop > n)
         for r in np.flatnonzero(wrong):
             steps = f"[{plan.start[r]}, {plan.stop[r]})"
             self.complain(f"{self.tensor(plan.tensor[r])}: residency {steps} outside the steps")
         return not self.violations
+
+    def check_banks(self) -> bool:
+        """Every residency and workspace is in a bank that is there and takes it."""
+        plan = self.plan
+        for name, column in (("bank", plan.tensor), ("workspace_bank", plan.workspace_address)):
+            found = getattr(plan, name)
+            if len(found) != len(column):
+                self.complain(f"plan: {name} has {len(found)} entries, not {len(column)}")
+                return False
+            for wrong in np.flatnonzero((found < 0) | (found >= len(self.banks))).tolist():
+                self.complain(
+                    f"plan: {name}[{wrong}] is {found[wrong]}, of {len(self.banks)} banks"
+                )
+        if self.violations:
+            return False
+        for t, bank in zip(plan.tensor.tolist(), plan.bank.tolist(), strict=True):
+            if t in self.confined and bank not in self.confined[t]:
+                name = self.banks[bank][0]
+                self.complain(f"{self.tensor(t)}: in bank {name!r}, which does not take it")
+        return True
 
     def check_runs(self) -> bool:
         """Every operator runs, and those that may not be recomputed once."""
@@ -258,16 +286,18 @@ class _Replay:
                         f"{self.operator(o)} at step {step}: {self.tensor(t)} not resident"
                     )
             over = self.taken_over(o, step, live)
-            spans = [
-                (int(plan.address[r]), self.padded(int(graph.tensor_bytes[t])), self.tensor(t))
-                for t, r in live.items()
-                if t not in over
-            ]
+            spans: list[list[tuple[int, int, str]]] = [[] for _ in self.banks]
+            for t, r in live.items():
+                if t not in over:
+                    size = self.padded(int(graph.tensor_bytes[t]))
+                    spans[int(plan.bank[r])].append((int(plan.address[r]), size, self.tensor(t)))
             if graph.workspace[o] > 0:
                 size = self.padded(int(graph.workspace[o]))
                 address = int(plan.workspace_address[run_at[step]])
-                spans.append((address, size, f"workspace of step {step}"))
-            highest = max(highest, self.check_spans(step, spans))
+                bank = int(plan.workspace_bank[run_at[step]])
+                spans[bank].append((address, size, f"workspace of step {step}"))
+            for bank, inside in enumerate(spans):
+                highest = max(highest, self.check_spans(step, bank, inside))
         return highest
 
     def taken_over(self, o: int, step: int, live: dict[int, int]) -> set[int]:
@@ -285,25 +315,26 @@ class _Replay:
             if min(self.graph.tensor_bytes[a], self.graph.tensor_bytes[b]) == 0:
                 continue
             old, new = live[a], live[b]
-            if plan.address[old] == plan.address[new] and (plan.stop[old], plan.start[new]) == (
-                step + 1,
-                step,
-            ):
+            place = plan.bank[old], plan.address[old]
+            steps = plan.stop[old], plan.start[new]
+            if place == (plan.bank[new], plan.address[new]) and steps == (step + 1, step):
                 used |= {a, b}
                 within.add(min((a, b), key=lambda t: int(self.graph.tensor_bytes[t])))
         return within
 
-    def check_spans(self, step: int, spans: list[tuple[int, int, str]]) -> int:
+    def check_spans(self, step: int, bank: int, spans: list[tuple[int, int, str]]) -> int:
+        name, capacity = self.banks[bank]
+        within = f" of bank {name!r}" if self.options.banks else ""
         top, below = 0, ""
-        for address, size, name in sorted(s for s in spans if s[1] > 0):
+        for address, size, what in sorted(s for s in spans if s[1] > 0):
             if address < 0 or address % self.unit:
-                self.complain(f"{name} at step {step}: address {address} is not aligned and >= 0")
+                self.complain(f"{what} at step {step}: address {address} is not aligned and >= 0")
             if address < top:
-                self.complain(f"{name} at step {step}: overlaps {below} at address {address}")
+                self.complain(f"{what} at step {step}: overlaps {below} at address {address}")
             if address + size > top:
-                top, below = address + size, name
-        if self.capacity is not None and top > self.capacity:
-            self.complain(f"{below} at step {step}: ends at {top}, capacity {self.capacity}")
+                top, below = address + size, what
+        if capacity is not None and top > capacity:
+            self.complain(f"{below} at step {step}: ends at {top}, capacity {capacity}{within}")
         return top
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from mapc.errors import InstanceError
 from mapc.graph.operators import IntArray, OperatorGraph
+from mapc.models.allocation.banks.check import check_banks
 
 MAX_COST = 1_000
 """Largest cost of a byte, in whatever unit."""
@@ -53,6 +54,10 @@ class Options:
     recompute : tuple of (operator, cost)
         Operators that may run more than once, and what each run after the first costs, in the unit
         of the other costs times bytes. Sorted.
+    banks : tuple of (name, bytes)
+        Scratchpads instead of one; a residency and a workspace lie in one of them. None: one.
+    confined : tuple of (tensor, bank)
+        Banks that take a tensor which is named here; all take the others, and workspaces. Sorted.
     """
 
     read_cost: int = 1
@@ -64,9 +69,11 @@ class Options:
     prefetch: int = 0
     keep_order: bool = False
     recompute: tuple[Pair, ...] = ()
+    banks: tuple[tuple[str, int], ...] = ()
+    confined: tuple[Pair, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("pinned", "streamable", "in_place", "recompute"):
+        for name in ("pinned", "streamable", "in_place", "recompute", "confined"):
             object.__setattr__(self, name, tuple(sorted(getattr(self, name))))
 
     @property
@@ -74,7 +81,7 @@ class Options:
         """Whether no option has any effect."""
         costs = self.read_cost == self.write_cost == 1
         used = self.pinned or self.streamable or self.in_place or self.prefetch or self.keep_order
-        return costs and not (used or self.recompute)
+        return costs and not (used or self.recompute or self.banks)
 
     @property
     def streaming_cost(self) -> int:
@@ -89,13 +96,14 @@ class Options:
         InstanceError
             For numbers out of range, indices that name nothing, repeats, tensors that cannot be
             pinned, pairs that are no input or output of their operator, a pinned tensor in a
-            pair, or costs whose sums would leave 64 bits.
+            pair, banks that are malformed or not there, or costs whose sums would leave 64 bits.
         """
         self._check_numbers(graph)
         self._check_pinned(graph)
         self._check_streamable(graph)
         self._check_in_place(graph)
         self._check_recompute(graph)
+        self._check_banks(graph)
 
     def _check_numbers(self, graph: OperatorGraph) -> None:
         costs = [("read_cost", self.read_cost), ("write_cost", self.write_cost)]
@@ -159,6 +167,18 @@ class Options:
                     f"{pairs} pairs of operator {graph.operator_names[o]!r}",
                     where,
                     f"at most {MAX_PAIRS} of one operator",
+                )
+
+    def _check_banks(self, graph: OperatorGraph) -> None:
+        check_banks(self.banks, "options: banks")
+        _check_distinct(self.confined, "confined")
+        for t, bank in self.confined:
+            _check_indices((t,), graph.n_tensors, "confined")
+            if not 0 <= bank < len(self.banks):
+                raise InstanceError(
+                    f"bank {bank} of tensor {graph.tensor_names[t]!r}",
+                    "options: confined",
+                    f"0 to {len(self.banks) - 1}" if self.banks else "no entry without banks",
                 )
 
     def _check_recompute(self, graph: OperatorGraph) -> None:
