@@ -37,7 +37,7 @@ def read(
     importer: str | None = None,
     **options: Any,
 ) -> Any:
-    """Read a problem: an ONNX model, an operator graph, buffer lifetimes or an instance file.
+    """Read a problem: an ONNX model, a torch program, an operator graph, lifetimes, an instance.
 
     With an ``importer`` the file is what that importer takes, such as a table of sensitivities::
 
@@ -51,11 +51,11 @@ def read(
     scratchpad : str or int, optional
         Capacity: bytes, a size such as ``"1568KiB"``, or ``"M_R"``, ``"M_H"``, ``"M_P"``.
     dtype : str, optional
-        Element type all tensors are counted in, e.g. ``"int8"`` (ONNX).
+        Element type all tensors are counted in, e.g. ``"int8"`` (ONNX, torch).
     fuse : bool
-        Merge single-consumer elementwise operators into their producers (ONNX).
+        Merge single-consumer elementwise operators into their producers (ONNX, torch).
     weights : bool
-        Count parameters as tensors to load (ONNX); of the importer ``imatrix``, a file.
+        Count parameters as tensors to load (ONNX, torch); of the importer ``imatrix``, a file.
     alignment : int, optional
         Bytes to which addresses and sizes are rounded.
     dims : mapping, optional

@@ -11,8 +11,8 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE_HELP = (
-    "FILE is an ONNX model, a plain operator graph or an instance (.json), a CSV of buffers, "
-    "or - for standard input."
+    "FILE is an ONNX model, a program of torch.export (.pt2), a plain operator graph or an "
+    "instance (.json), a CSV of buffers, or - for standard input."
 )
 
 
@@ -66,12 +66,12 @@ _OPTIONS = (
     click.option(
         "--fuse/--no-fuse",
         default=None,
-        help="Merge elementwise operators into their producers (ONNX). [default: no-fuse]",
+        help="Merge elementwise operators into their producers (ONNX, torch). [default: no-fuse]",
     ),
     click.option(
         "--weights/--no-weights",
         default=None,
-        help="Count weights as tensors to load (ONNX). [default: no-weights]",
+        help="Count weights as tensors to load (ONNX, torch). [default: no-weights]",
     ),
     click.option(
         "--alignment",

@@ -25,7 +25,8 @@ class MemoryProblem:
     ----------
     graph : OperatorGraph
     capacity : int or None
-        Bytes of scratchpad; None while it is not decided (facts only, no solve).
+        Bytes of scratchpad; None while it is not decided (facts only, no solve). With banks it is
+        what they have together.
     alignment : int
         Every address is a multiple of it, every size rounded up to it.
     capacity_note : str
@@ -39,7 +40,8 @@ class MemoryProblem:
     Raises
     ------
     InstanceError
-        For a negative capacity, an alignment below 1, or options that do not fit the graph.
+        For a negative capacity, an alignment below 1, options that do not fit the graph, or a
+        capacity other than that of the banks.
     """
 
     graph: OperatorGraph
@@ -55,6 +57,13 @@ class MemoryProblem:
         if self.capacity is not None and self.capacity < 0:
             raise InstanceError(f"capacity {self.capacity}", "memory", ">= 0 bytes")
         self.options.check(self.graph)
+        if self.options.banks:
+            total = sum(capacity for _, capacity in self.options.banks)
+            if self.capacity not in (None, total):
+                raise InstanceError(
+                    f"capacity {self.capacity} beside banks", "memory", f"none, or {total} bytes"
+                )
+            object.__setattr__(self, "capacity", total)
 
     @property
     def plain(self) -> bool:
@@ -63,12 +72,30 @@ class MemoryProblem:
 
     @property
     def room(self) -> int:
-        """Usable bytes: the capacity, rounded down to the alignment."""
+        """Usable bytes: the capacity, rounded down to the alignment; with banks that of each."""
+        if self.options.banks:
+            return int(self.bank_rooms.sum())
         if self.capacity is None:
             raise UsageError(
                 "no scratchpad size; give scratchpad=... (--scratchpad), e.g. 1568KiB, M_R or M_P"
             )
         return self.capacity // self.alignment * self.alignment
+
+    @cached_property
+    def bank_rooms(self) -> IntArray:
+        """int64[b]: usable bytes of the banks: their capacities, rounded down to the alignment."""
+        capacity = np.array([size for _, size in self.options.banks], dtype=np.int64)
+        return capacity // self.alignment * self.alignment
+
+    @cached_property
+    def takes(self) -> BoolArray:
+        """bool[n_tensors, b]: whether a bank takes a tensor."""
+        takes: BoolArray = np.ones((self.graph.n_tensors, len(self.options.banks)), dtype=np.bool_)
+        for t in {t for t, _ in self.options.confined}:
+            takes[t] = False
+        for t, bank in self.options.confined:
+            takes[t, bank] = True
+        return takes
 
     @cached_property
     def sizes(self) -> IntArray:
@@ -239,8 +266,7 @@ class MemoryProblem:
         :math:`a` or more. Else, if it is always made again, :math:`n a \ge n \tau + (a - \tau)`;
         if it is transferred once or more, :math:`n \tau + w` is paid.
         """
-        cost: IntArray = np.minimum(self.sizes * self.transfer_rate, self.remake_cost)
-        return cost
+        return np.minimum(self.sizes * self.transfer_rate, self.remake_cost)
 
     @cached_property
     def remake_cost(self) -> IntArray:
