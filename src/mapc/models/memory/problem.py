@@ -266,7 +266,8 @@ class MemoryProblem:
         :math:`a` or more. Else, if it is always made again, :math:`n a \ge n \tau + (a - \tau)`;
         if it is transferred once or more, :math:`n \tau + w` is paid.
         """
-        return np.minimum(self.sizes * self.transfer_rate, self.remake_cost)
+        cost: IntArray = np.minimum(self.sizes * self.transfer_rate, self.remake_cost)
+        return cost
 
     @cached_property
     def remake_cost(self) -> IntArray:
