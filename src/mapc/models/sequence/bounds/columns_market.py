@@ -17,7 +17,9 @@ CLASSES = 128
 RATIOS = (1.05, 1.1, 1.15, 1.2, 1.25)
 """Longest over shortest sequence of a pool, the first that leaves few enough classes."""
 SHORT = 32.0
-"""Mean tokens of a group over those of a sequence that may be pooled, at least."""
+"""Tokens of a micro-batch over those of a sequence that may be pooled, at least."""
+WHOLE = 0.375
+"""Part of `CLASSES` for the longest, which are not pooled: what fills groups is no fluid."""
 HIGHEST = 6.0
 """Highest price of a sequence, over its part of a micro-batch by area and by memory."""
 CELLS = 16
@@ -124,7 +126,8 @@ def _few_classes(problem: SequenceProblem) -> tuple[PooledClasses, int]:
     pooled = pooled_classes(problem, -1, 1.0)
     keep = -1
     if len(pooled.length) > CLASSES:
-        keep = max(1, int(area.micro_batch_tokens(problem) / SHORT))
+        short = int(area.micro_batch_tokens(problem) / SHORT)
+        keep = max(1, min(short, int(pooled.length[-int(WHOLE * CLASSES)]) - 1))
         for ratio in RATIOS:
             pooled = pooled_classes(problem, keep, ratio)
             if len(pooled.length) <= CLASSES:

@@ -194,6 +194,7 @@ def test_pooled_classes_bound_no_more_than_all_of_them(monkeypatch: pytest.Monke
     market = columns_market.market_of(problem)
     assert market.first_whole > 0
     assert len(market.start) < len(np.unique(problem.padded))
+    assert len(market.start) - market.first_whole >= int(columns_market.WHOLE * 12)
     assert market.classes[0] @ market.classes[1] == pytest.approx(problem.padded.sum())
     pooled = columns.step_bound(problem, known=known, work=20)
     assert area.step_bound(problem) * 1.02 < pooled <= exact * 1.01
@@ -374,3 +375,15 @@ def test_bounds_are_lowered_in_proportion_to_all_that_prices_may_collect() -> No
     for value in (-np.inf, np.nan, -1.0):
         found = columns_market.priced(Found(value, 1.0), market, box, 1, columns_market.FIRST)
         assert found.ticks == 0
+
+
+def test_long_sequences_are_whole_however_many_ranks_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # a sequence that is little of a micro-batch may still be all of a group
+    problem = generate(sequences=1200, ranks=256, distribution="lognormal", seed=2)
+    known = int(area.step_bound(problem) * 1.1)
+    found = columns.step_bound(problem, known=known, work=6)
+    monkeypatch.setattr(columns_market, "WHOLE", 1 / columns_market.CLASSES)
+    assert columns_market.market_of(problem).first_whole > 32
+    assert columns.step_bound(problem, known=known, work=6) < 0.999 * found
