@@ -14,6 +14,7 @@ from typing import Any
 
 from mapc.errors import CheckError, UsageError
 from mapc.models import family_of
+from mapc.models.base import aimed
 from mapc.program.model import Program
 from mapc.solvers.base import OnEvent, Solution
 from mapc.solvers.result import Result
@@ -34,6 +35,7 @@ def read(
     dims: Mapping[str, int] | None = None,
     budgets: Sequence[str] | None = None,
     rules: Sequence[str] | None = None,
+    keep_order: bool = False,
     importer: str | None = None,
     **options: Any,
 ) -> Any:
@@ -64,6 +66,8 @@ def read(
         Most that resources may cost (bits), e.g. ``["size=4.5bpw", "latency=0.8x"]``.
     rules : sequence of str, optional
         Options of a memory problem, e.g. ``["weights=pinned", "prefetch=2"]``; see `with_rules`.
+    keep_order : bool
+        Operators of a memory problem run in the file's order (the rule ``"order=given"``).
     importer : str, optional
         A key of `mapc.instances.importers.IMPORTERS`.
     **options
@@ -94,6 +98,11 @@ def read(
         )
     if rules is not None:
         problem = with_rules(problem, rules)
+    if keep_order:
+        kind = family_of(problem).kind
+        if kind != "memory":
+            raise UsageError(f"--keep-order does not apply to {kind} problems; expected memory")
+        problem = with_rules(problem, ["order=given"])
     if scratchpad is not None:
         problem = family_of(problem).with_capacity(problem, scratchpad)
     return problem if budgets is None else with_budgets(problem, budgets)
@@ -176,6 +185,7 @@ def with_rules(problem: Any, rules: Sequence[str]) -> Any:
 def solve(
     problem: Any,
     *,
+    minimize: str | None = None,
     time_limit: float | None = 60.0,
     gap: float = 0.0,
     methods: Sequence[str] | None = None,
@@ -190,6 +200,9 @@ def solve(
     Parameters
     ----------
     problem : problem of any family
+    minimize : str, optional
+        Another objective than the family's own: ``"peak"`` (memory, allocation), the smallest
+        capacity, of a memory problem that without extra cost. The problem's own plays no part.
     time_limit : float or None
         Seconds of wall time. None: no clock; every method stops after counted work, and the same
         seed gives the same answer on any machine.
@@ -222,8 +235,9 @@ def solve(
         raise UsageError(f"gap {gap}: expected a fraction >= 0")
     if workers < 1:
         raise UsageError(f"workers {workers}: expected at least 1")
+    family, problem = aimed(family_of(problem), problem, minimize)
     run = Portfolio(
-        family_of(problem),
+        family,
         problem,
         time_limit=time_limit,
         gap=gap,

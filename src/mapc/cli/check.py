@@ -11,7 +11,7 @@ import click
 from mapc.cli.describe import size
 from mapc.cli.families import limit_words
 from mapc.cli.output import one_line, print_json, say
-from mapc.cli.reading import json_option, read_problem, reading_options
+from mapc.cli.reading import given_rules, json_option, read_problem, reading_options
 from mapc.errors import CheckError, InstanceError, UsageError
 from mapc.files import STREAM
 
@@ -101,10 +101,11 @@ def examine(plan_file: str, instance_file: str | None, options: Mapping[str, Any
         target = replace(target, alignment=options["alignment"])
     if options["budgets"] is not None:
         target = api.with_budgets(target, options["budgets"])
-    if options["rules"] is not None:
-        target = api.with_rules(target, options["rules"])
+    rules = given_rules(options)
+    if rules is not None:
+        target = api.with_rules(target, rules)
     claimed, target = _settle(embedded, target, options)
-    claimed, target = _settle_rules(claimed, target, options["rules"] is not None)
+    claimed, target = _settle_rules(claimed, target, rules is not None)
     claimed, target = _settle_budgets(claimed, target, options["budgets"] or ())
     sha256 = instances.content_hash(target)
     if type(claimed) is not type(target) or instances.content_hash(claimed) != sha256:
@@ -113,7 +114,10 @@ def examine(plan_file: str, instance_file: str | None, options: Mapping[str, Any
     verdict = family.verify(target, plan)
     problems = list(verdict.violations)
     if instances.content_hash(embedded) == sha256 and not problems:
-        problems += _contradictions(info.result, verdict.objective)
+        # a smallest capacity was asked for: that is what the file says, too
+        of_peak = info.result.get("minimize") == "peak"
+        reached = verdict.facts.get("peak_bytes") if of_peak else verdict.objective
+        problems += _contradictions(info.result, reached)
     words = "" if verdict.objective is None else phrase_of(family, target)(verdict.objective)
     facts = dict(verdict.facts)
     if hasattr(target, "capacity"):

@@ -97,6 +97,12 @@ _OPTIONS = (
         help="Option of a memory problem, e.g. weights=pinned, weights=streamed, prefetch=2, "
         "in-place=elementwise, objective=energy, write-cost=3. Repeatable.",
     ),
+    click.option(
+        "--keep-order",
+        is_flag=True,
+        default=None,
+        help="Run operators in the file's order (memory); bounds hold for that order.",
+    ),
 )
 
 
@@ -118,6 +124,14 @@ def read_problem(file: str, options: Mapping[str, Any]) -> Any:
     from mapc import api
 
     return api.read(file, **{name: value for name, value in options.items() if value is not None})
+
+
+def given_rules(options: Mapping[str, Any]) -> list[str] | None:
+    """Return the rules among the options as parsed, ``--keep-order`` being one of them."""
+    rules = list(options["rules"] or ())
+    if options["keep_order"]:
+        rules.append("order=given")
+    return rules or None
 
 
 def parse_seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:

@@ -51,6 +51,11 @@ if TYPE_CHECKING:
     help="With --front: the best choices at N budgets, each with its bound, or every point there "
     "is, instead of those on the convex hull.",
 )
+@click.option(
+    "--minimize",
+    metavar="peak",
+    help="The smallest capacity instead: without extra traffic (memory), or at all (allocation).",
+)
 @click.option("--require-optimal", is_flag=True, help="Fail (exit code 7) without a proof.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
 @json_option
@@ -65,6 +70,7 @@ def solve(
     output: str | None,
     front: bool,
     points: int | str | None,
+    minimize: str | None,
     require_optimal: bool,
     quiet: bool,
     as_json: bool,
@@ -72,7 +78,7 @@ def solve(
 ) -> None:
     """Find the best plan for FILE and a bound on all plans."""
     if front:
-        _refuse_beside_front(methods, require_optimal)
+        _refuse_beside_front(methods, require_optimal, minimize)
         check_target(output, SUFFIXES, source=file)
         run_front(read_problem(file, reading), points, gap, time_limit, output, as_json)
         return
@@ -80,10 +86,13 @@ def solve(
         raise UsageError("--points: says how many points of a front; expected --front")
     memory = None if memory_limit is None else parse_bytes(memory_limit)
     check_target(output, (".json", ".csv"), source=file)
+    if minimize is not None and reading["scratchpad"] is not None:
+        raise UsageError("--scratchpad: a capacity, which --minimize looks for; expected one")
     problem = read_problem(file, reading)
     _check_kind(output, problem)
     result = _search(
         problem,
+        minimize=minimize,
         quiet=quiet,
         time_limit=time_limit,
         gap=gap,
@@ -96,7 +105,7 @@ def solve(
     written = None
     if output is not None and failure is None:
         try:
-            _write(problem, result, output)
+            _write(_sized(problem, result, minimize), result, output)
             written = output
         except MapcError as error:  # the result is worth printing all the same
             failure = error
@@ -108,8 +117,14 @@ def solve(
         raise failure
 
 
-def _refuse_beside_front(methods: tuple[str, ...], require_optimal: bool) -> None:
-    for given, name in ((methods, "--method"), (require_optimal, "--require-optimal")):
+def _refuse_beside_front(
+    methods: tuple[str, ...], require_optimal: bool, minimize: str | None
+) -> None:
+    for given, name in (
+        (methods, "--method"),
+        (require_optimal, "--require-optimal"),
+        (minimize, "--minimize"),
+    ):
         if given:
             raise UsageError(f"{name} does not apply to --front, which has a method of its own")
 
@@ -122,16 +137,28 @@ def _check_kind(output: str | None, problem: Any) -> None:
         raise UsageError(f"{output}: a CSV holds buffers; expected .json for a {kind} plan")
 
 
-def _search(problem: Any, *, quiet: bool, **options: Any) -> Result:
+def _sized(problem: Any, result: Result, minimize: str | None) -> Any:
+    """Return the problem to write: of memory with the capacity that was found to be least."""
+    from mapc.models import family_of
+    from mapc.models.base import aimed
+
+    family = family_of(problem)
+    if minimize is not None and family.kind == "memory":
+        return family.with_capacity(problem, int(result.facts["peak_bytes"]))
+    return aimed(family, problem, minimize)[1]
+
+
+def _search(problem: Any, *, minimize: str | None, quiet: bool, **options: Any) -> Result:
     from mapc import api
     from mapc.models import family_of
+    from mapc.models.base import aimed
     from mapc.solvers.base import Status
     from mapc.solvers.result import Result
 
-    family = family_of(problem)
-    with contextlib.nullcontext() if quiet else Progress(family, problem=problem) as progress:
+    family, asked = aimed(family_of(problem), problem, minimize)
+    with contextlib.nullcontext() if quiet else Progress(family, problem=asked) as progress:
         try:
-            return api.solve(problem, on_event=progress, **options)
+            return api.solve(problem, minimize=minimize, on_event=progress, **options)
         except InfeasibleError as error:
             return Result(family.kind, Status.INFEASIBLE, reason=str(error))
 

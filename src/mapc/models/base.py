@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from mapc.errors import UsageError
 from mapc.program.model import Program
 from mapc.solvers.base import Number, Solution
 
@@ -164,3 +165,28 @@ def phrase_of(family: Family, problem: Any) -> Callable[[Number], str]:
     """
     own = getattr(family, "phrase_of", None)
     return family.phrase if own is None else own(problem)
+
+
+def aimed(family: Family, problem: Any, minimize: str | None) -> tuple[Family, Any]:
+    """Return family and problem for another objective than the family's own; None: that.
+
+    A family with others has ``goals()``: by name, a function from a problem to the family that
+    solves it for that objective, and the problem it solves.
+
+    Raises
+    ------
+    UsageError
+        For an objective that the family does not have.
+    """
+    if minimize is None:
+        return family, problem
+    goals = family.goals() if hasattr(family, "goals") else {}
+    if not goals:
+        raise UsageError(
+            f"--minimize does not apply to {family.kind} problems; expected a memory or an "
+            "allocation problem"
+        )
+    if minimize not in goals:
+        raise UsageError(f"--minimize {minimize}: expected {', '.join(goals)}")
+    found: tuple[Family, Any] = goals[minimize](problem)
+    return found

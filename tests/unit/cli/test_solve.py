@@ -113,6 +113,7 @@ def test_options_reach_the_search(run, net, monkeypatch):
     done = run("solve", net, *options.split(), "--memory-limit", "4GiB", "-q")
     assert done.exit_code == 6
     assert seen == {
+        "minimize": None,
         "time_limit": 5.0,
         "gap": 0.25,
         "methods": ("gap", "cosma"),
@@ -310,3 +311,71 @@ def test_terminal(start, net, no_color):
     assert b"\r\x1b[2K" in shown  # the live line
     assert (b"\x1b[32m" in shown) == (not no_color)
     assert b"extra off-chip traffic" in shown
+
+
+def test_minimize_writes_the_capacity_it_found(run, net, tmp_path):
+    plan = tmp_path / "plan.json"
+    done = run("solve", net, "--minimize", "peak", "-q", "-o", plan)
+    assert done.exit_code == 0
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert lines[:2] == ["status optimal", "objective a peak of 16 B"]
+    written = json.loads(plan.read_text())
+    assert written["instance"]["problem"]["capacity"] == 16
+    assert run("check", plan).stdout.startswith("valid: 0 B extra off-chip traffic, capacity 16 B")
+    written["result"]["objective"] = 15
+    plan.write_text(json.dumps(written))
+    assert "recorded objective 15, recomputed 16" in run("check", plan).stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--minimize", "speed"], "--minimize speed: expected peak"),
+        (["--minimize", "peak", "--scratchpad", "16"], "--scratchpad: a capacity"),
+        (["--minimize", "peak", "--front"], "--minimize does not apply to --front"),
+    ],
+)
+def test_what_does_not_go_with_minimize(run, net, options, message):
+    done = run("solve", net, *options)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_minimize_and_keep_order_elsewhere(run, layers, buffers, tmp_path):
+    for option, words in (("--keep-order", "memory"), ("--minimize=peak", "a memory or an alloc")):
+        done = run("solve", layers, option)
+        assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+        assert "does not apply to bits problems" in done.stderr
+        assert words in done.stderr
+    written = tmp_path / "out.csv"
+    done = run("solve", buffers, "--minimize", "peak", "-q", "-o", written)
+    assert "a peak of 12 B" in done.stdout
+    assert run("check", written).stdout.startswith("valid: a peak of 12 B")
+
+
+def test_keep_order(run, tmp_path):
+    net = {
+        "name": "branches",
+        "unit": "bytes",
+        "inputs": ["x"],
+        "outputs": ["y"],
+        "tensors": {"x": 2, "a": 4, "b": 4, "c": 1, "d": 1, "y": 1},
+        "ops": [
+            {"op": "mix", "name": "wide_a", "ins": ["x"], "outs": ["a"]},
+            {"op": "mix", "name": "wide_b", "ins": ["x"], "outs": ["b"]},
+            {"op": "mix", "name": "narrow_a", "ins": ["a"], "outs": ["c"]},
+            {"op": "mix", "name": "narrow_b", "ins": ["b"], "outs": ["d"]},
+            {"op": "mix", "name": "join", "ins": ["c", "d"], "outs": ["y"]},
+        ],
+    }
+    file, plan, free = (tmp_path / name for name in ("net.json", "plan.json", "free.json"))
+    file.write_text(json.dumps(net))
+    done = run("solve", file, "--scratchpad", 9, "--keep-order", "-q", "-o", plan)
+    assert "8 B extra" in done.stdout
+    assert run("check", plan).exit_code == 0
+    run("solve", file, "--scratchpad", 9, "-q", "-o", free)
+    assert run("check", file, free).exit_code == 0
+    done = run("check", file, free, "--keep-order")
+    assert done.exit_code == 7
+    assert "where operator 'wide_b' is next" in done.stdout

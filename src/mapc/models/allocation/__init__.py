@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -63,6 +64,10 @@ class AllocationFamily:
     def with_capacity(self, problem: AllocationProblem, text: str | int) -> AllocationProblem:
         """Return the problem with ``text`` (bytes, a size, M_R or M_P) as its capacity."""
         return with_capacity(problem, text)
+
+    def goals(self) -> Mapping[str, Callable[[AllocationProblem], tuple[Any, AllocationProblem]]]:
+        """Return what can be asked for by name: ``peak``, which is the question of no capacity."""
+        return {"peak": lambda problem: (self, replace(problem, capacity=None))}
 
     def phrase(self, value: Number) -> str:
         """Return e.g. ``a peak of 1,024 KiB``, or that all fits: the only valid excess is 0."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from mapc.errors import InfeasibleError
+from mapc.models.memory import peak
 from mapc.models.memory.bounds import ForcedSpans
 from mapc.models.memory.capacities import bracket_peak, order_peak, with_capacity
 from mapc.models.memory.formulations import FORMULATIONS
@@ -19,7 +21,10 @@ from mapc.units import format_bytes
 
 
 class MemoryFamily:
-    """The memory family, as the verbs and the portfolio see it."""
+    """The memory family, as the verbs and the portfolio see it.
+
+    Its objective is the extra cost within a capacity; `goals` has others.
+    """
 
     kind = "memory"
     problem_type = MemoryProblem
@@ -52,11 +57,11 @@ class MemoryFamily:
 
     def details(self, problem: MemoryProblem) -> dict[str, Any]:
         """Slower figures, for ``show``: peaks and the bound at the capacity."""
-        peak = bracket_peak(problem)
+        reference = bracket_peak(problem)
         details: dict[str, Any] = {
             "given_order_peak_bytes": order_peak(problem, problem.graph.given_order),
-            "m_p_lower_bytes": peak.lower,
-            "m_p_upper_bytes": peak.upper,
+            "m_p_lower_bytes": reference.lower,
+            "m_p_upper_bytes": reference.upper,
         }
         if problem.capacity is not None and problem.room >= problem.smallest_capacity:
             details["bound_bytes"] = ForcedSpans(chained(problem)).single_operator_bound()
@@ -65,6 +70,10 @@ class MemoryFamily:
     def with_capacity(self, problem: MemoryProblem, text: str | int) -> MemoryProblem:
         """Return the problem with ``text`` (bytes, a size, M_R, M_H or M_P) as its capacity."""
         return with_capacity(problem, text)
+
+    def goals(self) -> Mapping[str, Callable[[MemoryProblem], tuple[Any, MemoryProblem]]]:
+        """Return what else can be minimised: ``peak``, over all capacities."""
+        return {"peak": lambda problem: (PeakFamily(), replace(problem, capacity=None))}
 
     def phrase(self, value: Number) -> str:
         """Return e.g. ``392 KiB extra off-chip traffic``."""
@@ -81,6 +90,28 @@ class MemoryFamily:
 
 def _in_units(value: Number) -> str:
     return f"{value:,} units of extra cost"
+
+
+class PeakFamily(MemoryFamily):
+    """The same problems, asked for the smallest capacity without extra cost."""
+
+    methods = with_given_order(peak.METHODS)
+    verify = staticmethod(peak.verify_peak)
+
+    def precheck(self, problem: MemoryProblem) -> None:
+        """Accept all: some capacity is large enough for every graph."""
+
+    def facts(self, problem: MemoryProblem) -> dict[str, Any]:
+        """Figures of the problem, and that its objective is a peak; files keep that."""
+        return {**super().facts(problem), "minimize": "peak"}
+
+    def phrase(self, value: Number) -> str:
+        """Return e.g. ``a peak of 1,764 KiB``."""
+        return f"a peak of {format_bytes(value)}"
+
+    def phrase_of(self, problem: MemoryProblem) -> Callable[[Number], str]:
+        """Return `phrase`: peaks are bytes, whatever transfers cost."""
+        return self.phrase
 
 
 FAMILY = MemoryFamily()
