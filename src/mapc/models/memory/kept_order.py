@@ -156,7 +156,12 @@ def _bounded_links(model: GapModel, search: Search) -> BoolArray | None:
 
 
 def bound_choices(problem: MemoryProblem, search: Search) -> None:
-    """Prove what the gap model with options says about the one order of a chained problem."""
+    """Prove what the gap model with options says about the one order of a chained problem.
+
+    With recomputation there are many orders still, and it says nothing.
+    """
+    if problem.options.recompute:
+        return
     model = ChoiceModel(Timeline(problem, problem.graph.given_order))
     if model.program.n_columns:
         solution = search.solve(model.program, time=max(1.0, search.remaining() / 4), work=20.0)

@@ -17,6 +17,16 @@ def _first() -> IntArray:
     return np.zeros(0, dtype=np.int64)
 
 
+def runs_of(order: IntArray) -> IntArray:
+    """int64[n_steps]: the number of the run at each step of an order of all operators."""
+    _, first = np.unique(order, return_index=True)
+    again = np.ones(len(order), dtype=np.bool_)
+    again[first] = False
+    runs = order.copy()
+    runs[again] = len(first) + np.arange(int(again.sum()))
+    return runs
+
+
 @dataclass(frozen=True, eq=False)
 class MemoryPlan:
     """An order of the operators and when and where every tensor is in the scratchpad.
@@ -68,12 +78,7 @@ class MemoryPlan:
     @property
     def runs(self) -> IntArray:
         """int64[n_steps]: the run at each step."""
-        _, first = np.unique(self.order, return_index=True)
-        again = np.ones(len(self.order), dtype=np.bool_)
-        again[first] = False
-        runs = self.order.copy()
-        runs[again] = len(first) + np.arange(int(again.sum()))
-        return runs
+        return runs_of(self.order)
 
     @property
     def residency(self) -> IntArray:

@@ -23,6 +23,9 @@ one begins :math:`d` steps early. Conversely read a choice off a plan: a link is
 residency spans it and neither end is streamed; where a plan streams a read although the tensor is
 there, not streaming it costs no more. Nothing then takes more room, and every transfer of the plan
 is counted at most once. Joined residencies begin earlier only together with the part before.
+
+In an order that runs operators again, links into a production are not kept and cost nothing
+(`mapc.models.memory.options.timeline`); the optimum is that of the order with just these runs.
 """
 
 from __future__ import annotations
@@ -54,12 +57,13 @@ class ChoiceModel:
         self.program = Program(f"gap model with options of {problem.graph.name}")
         size = timeline.size
         links, self.reads = len(timeline.before), np.flatnonzero(timeline.may_stream)
-        cost = -options.read_cost * size[timeline.before + 1]
-        self.keep = self.program.variables(links, cost=cost, name="keep")
+        cost = -options.read_cost * size[timeline.before + 1] * timeline.into_read
+        most = timeline.into_read.astype(np.float64)
+        self.keep = self.program.variables(links, 0, most, cost=cost, name="keep")
         streaming = (options.streaming_cost - options.read_cost) * size[self.reads]
         self.stream = self.program.variables(len(self.reads), cost=streaming, name="stream")
         self.take = self.program.variables(len(timeline.pairs.step), name="take")
-        paying = problem.pays_write[timeline.tensor[timeline.before]]
+        paying = problem.pays_write[timeline.tensor[timeline.before]] & timeline.into_read
         self.written, of = np.unique(timeline.tensor[timeline.before[paying]], return_inverse=True)
         writes = options.write_cost * problem.sizes[self.written]
         self.write = self.program.variables(len(self.written), cost=writes, name="write")
@@ -82,7 +86,7 @@ class ChoiceModel:
             np.zeros(len(timeline.tensor), dtype=np.bool_),
             np.zeros(len(timeline.pairs.step), dtype=np.bool_),
         )
-        lost = np.unique(timeline.tensor[timeline.before])
+        lost = timeline.lost(nothing)
         writes = int(problem.sizes[lost[problem.pays_write[lost]]].sum())
         return timeline.cost(nothing) - problem.options.write_cost * writes
 
@@ -115,7 +119,7 @@ class ChoiceModel:
         timeline = self.timeline
         if timeline.problem.options.prefetch == 0:
             return
-        for v in np.flatnonzero(timeline.into >= 0).tolist():
+        for v in np.flatnonzero((timeline.into >= 0) & ~timeline.produces).tolist():
             between: list[int] = []
             u = v - 1
             while timeline.start_by[v] <= timeline.step[u]:
@@ -198,7 +202,7 @@ class ChoiceModel:
         self.program.hint(self.keep.columns, choice.keep)
         self.program.hint(self.stream.columns, choice.streamed[self.reads])
         self.program.hint(self.take.columns, choice.taken)
-        lost = np.unique(timeline.tensor[timeline.before[~choice.keep]])
+        lost = timeline.lost(choice)
         self.program.hint(self.write.columns, np.isin(self.written, lost))
 
     def chosen(self, values: FloatArray) -> Choice:

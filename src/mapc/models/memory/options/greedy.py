@@ -65,7 +65,7 @@ class _Greedy:
     def written(self) -> None:
         """Find the cost per byte of a first write, by use: nothing once it has been written."""
         timeline = self.timeline
-        lost = timeline.tensor[timeline.before[~self.choice.keep]]
+        lost = timeline.lost(self.choice)
         self.write_rate = self.pays * ~np.isin(timeline.tensor, lost)
         self.into, self.out = timeline.kept_into(self.choice), timeline.kept_out(self.choice)
 

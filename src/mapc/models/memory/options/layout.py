@@ -74,17 +74,17 @@ class Layout:
         np.minimum.at(lower, of, start)
         np.maximum.at(upper, of, stop)
         np.maximum.at(size, of, problem.sizes[tensor])
-        step = self.timeline.position[self.operators]
+        step = self.spaced
         return (
             np.concatenate([lower, step]),
             np.concatenate([upper, step + 1]),
-            np.concatenate([size, problem.workspaces[self.operators]]),
+            np.concatenate([size, problem.workspaces[self.timeline.order[step]]]),
         )
 
     @cached_property
-    def operators(self) -> IntArray:
-        """int64[w]: operators with a workspace."""
-        return np.flatnonzero(self.timeline.problem.workspaces > 0)
+    def spaced(self) -> IntArray:
+        """int64[w]: steps at which an operator with a workspace runs."""
+        return np.flatnonzero(self.timeline.problem.workspaces[self.timeline.order] > 0)
 
     def place(self, seed: int, iterations: int) -> IntArray | None:
         """Addresses of all rectangles by the greedy packer, or None where it finds none."""
@@ -114,7 +114,7 @@ class Layout:
         pinned = np.asarray(problem.options.pinned, dtype=np.int64)
         below = np.cumsum(problem.sizes[pinned]) - problem.sizes[pinned]
         workspace = np.full(len(timeline.order), -1, dtype=np.int64)
-        workspace[self.operators] = base + offset[len(offset) - len(self.operators) :]
+        workspace[timeline.run[self.spaced]] = base + offset[len(offset) - len(self.spaced) :]
         of = np.searchsorted(np.unique(self.block), self.block)
         zero, all_steps = np.zeros_like(pinned), np.full(len(pinned), len(timeline.order))
         columns = (
@@ -126,7 +126,7 @@ class Layout:
         )
         by = np.lexsort((columns[0], columns[1]))
         streamed = np.flatnonzero(self.choice.streamed).tolist()
-        operator, of_read = timeline.operator, timeline.tensor
+        run, of_read = timeline.run[timeline.step], timeline.tensor
         tensor, start, stop, address, written = (column[by] for column in columns)
         return MemoryPlan(
             order=timeline.order.copy(),
@@ -136,5 +136,5 @@ class Layout:
             address=address,
             written=written,
             workspace_address=workspace,
-            streamed=as_rows([(int(operator[u]), int(of_read[u])) for u in streamed], 2),
+            streamed=as_rows([(int(run[u]), int(of_read[u])) for u in streamed], 2),
         )

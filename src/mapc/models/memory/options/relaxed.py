@@ -34,8 +34,10 @@ def relaxation(problem: MemoryProblem) -> MemoryProblem | None:
     Operators, their numbers and their order in the file are the same.
     """
     options, graph = problem.options, problem.graph
-    if problem.matching or any(
-        min(problem.sizes[a], problem.sizes[b]) > 0 for _, a, b in options.in_place
+    if (
+        options.recompute
+        or problem.matching
+        or any(min(problem.sizes[a], problem.sizes[b]) > 0 for _, a, b in options.in_place)
     ):
         return None
     streamable, pinned = set(options.streamable), set(options.pinned)

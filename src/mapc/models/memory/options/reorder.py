@@ -59,7 +59,8 @@ def improve(start: Timeline, search: Search, accept: Callable[[Timeline], None])
 def propose_move(timeline: Timeline, choice: Choice, rng: np.random.Generator) -> IntArray | None:
     """Pull or push at a link that is not kept, or near one; None where all are kept."""
     step, before = timeline.step, timeline.before
-    lost = np.flatnonzero(~choice.keep & (step[before + 1] > step[before] + 1))
+    gone = ~choice.keep & timeline.into_read
+    lost = np.flatnonzero(gone & (step[before + 1] > step[before] + 1))
     lost = lost[timeline.size[before[lost]] > 0]
     if not len(lost):
         return None

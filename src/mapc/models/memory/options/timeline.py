@@ -3,6 +3,10 @@
 As in `mapc.models.memory.schedule`, a *use* is a step at which a tensor is produced or read, and a
 *link* joins two consecutive uses. Beside keeping or losing links, a choice streams some reads, and
 lets some outputs take over the bytes of an input. Pinned tensors have no uses: they are there.
+
+An operator may stand in the order more than once. A tensor is then produced by each of its runs. A
+link into a production is never kept: the tensor is made there anyway, so that losing the link costs
+nothing and frees its bytes.
 """
 
 from __future__ import annotations
@@ -12,8 +16,9 @@ from functools import cached_property
 
 import numpy as np
 
-from mapc.graph.operators import BoolArray, IntArray, steps_of
+from mapc.graph.operators import BoolArray, IntArray
 from mapc.models.memory.options.model import Triple
+from mapc.models.memory.plan import runs_of
 from mapc.models.memory.problem import MemoryProblem
 
 
@@ -41,7 +46,7 @@ class Choice:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """In-place pairs of a timeline that save something.
+    """In-place pairs of a timeline that save something, once for every run of their operator.
 
     Attributes
     ----------
@@ -69,26 +74,37 @@ class Timeline:
     Attributes
     ----------
     problem : MemoryProblem
-    order : int64[n_operators]
+    order : int64[n_steps]
+        Every operator at least once, the first runs in a topological order.
     """
 
     problem: MemoryProblem
     order: IntArray
 
     @cached_property
-    def position(self) -> IntArray:
-        """int64[n_operators]: the step at which each operator runs."""
-        return steps_of(self.order)
+    def run(self) -> IntArray:
+        """int64[n_steps]: the run at each step, as plans number them."""
+        return runs_of(self.order)
+
+    @cached_property
+    def rerun_cost(self) -> int:
+        """Cost of all runs after the first of their operator."""
+        costs = dict(self.problem.options.recompute)
+        again = self.order[self.run >= self.problem.graph.n_operators]
+        return sum(costs[o] for o in again.tolist())
 
     @cached_property
     def _uses(self) -> tuple[IntArray, IntArray, IntArray]:
         touched = self.problem.graph.touched
+        length = touched.lengths[self.order]
+        step = np.repeat(np.arange(len(self.order)), length)
+        shift = touched.start[self.order] - (np.cumsum(length) - length)
+        tensor = touched.values[np.repeat(shift, length) + np.arange(len(step))]
         pinned = list(self.problem.options.pinned)
-        free = ~np.isin(touched.values, np.asarray(pinned, dtype=np.int64))
-        tensor, operator = touched.values[free], touched.row_of[free]
-        step = self.position[operator]
+        free = ~np.isin(tensor, np.asarray(pinned, dtype=np.int64))
+        tensor, step = tensor[free], step[free]
         by = np.lexsort((step, tensor))
-        return tensor[by], operator[by], step[by]
+        return tensor[by], self.order[step[by]], step[by]
 
     @property
     def tensor(self) -> IntArray:
@@ -112,7 +128,7 @@ class Timeline:
 
     @cached_property
     def produces(self) -> BoolArray:
-        """bool[uses]: production, which is always a tensor's first use."""
+        """bool[uses]: production; the first use of every tensor that is no source is one."""
         made: BoolArray = self.problem.graph.producer[self.tensor] == self.operator
         return made
 
@@ -156,16 +172,16 @@ class Timeline:
         problem = self.problem
         sizes, m = problem.sizes, problem.graph.n_tensors
         triples = tuple(p for p in problem.options.in_place if min(sizes[p[1]], sizes[p[2]]) > 0)
-        rows = np.asarray(triples, dtype=np.int64).reshape(-1, 3)
-        use_of = {code: u for u, code in enumerate((self.operator * m + self.tensor).tolist())}
+        found = [(p, i) for p in triples for i in np.flatnonzero(self.order == p[0]).tolist()]
+        use_of = {code: u for u, code in enumerate((self.step * m + self.tensor).tolist())}
         best = set(problem.matching)
         return Pairs(
-            triples,
-            self.position[rows[:, 0]],
-            np.minimum(sizes[rows[:, 1]], sizes[rows[:, 2]]),
-            np.array([use_of[o * m + a] for o, a, _ in triples], dtype=np.int64),
-            np.array([use_of[o * m + b] for o, _, b in triples], dtype=np.int64),
-            np.array([p in best for p in triples], dtype=np.bool_),
+            tuple(p for p, _ in found),
+            np.array([i for _, i in found], dtype=np.int64),
+            np.array([min(sizes[a], sizes[b]) for (_, a, b), _ in found], dtype=np.int64),
+            np.array([use_of[i * m + a] for (_, a, _), i in found], dtype=np.int64),
+            np.array([use_of[i * m + b] for (_, _, b), i in found], dtype=np.int64),
+            np.array([p in best for p, _ in found], dtype=np.bool_),
         )
 
     # -- choices -------------------------------------------------------------------------------
@@ -183,6 +199,16 @@ class Timeline:
         loaded: BoolArray = ~(self.produces | choice.streamed | self.kept_into(choice))
         return loaded
 
+    @cached_property
+    def into_read(self) -> BoolArray:
+        """bool[links]: whether the later use reads; the others end where the tensor is produced."""
+        read: BoolArray = ~self.produces[self.before + 1]
+        return read
+
+    def lost(self, choice: Choice) -> IntArray:
+        """int64[k]: tensors that leave and are loaded or streamed later on, ascending."""
+        return np.unique(self.tensor[self.before[~choice.keep & self.into_read]])
+
     def at_ease(self) -> Choice:
         """Return the choice without extra cost: all kept that is not streamed as cheaply.
 
@@ -197,7 +223,7 @@ class Timeline:
         streaming[self.tensor[~self.may_stream]] = False
         streamed: BoolArray = (cheap & streaming)[self.tensor]
         taken = self.pairs.matched & (self.out_of[self.pairs.old] < 0)
-        return Choice(~streamed[self.before], streamed, taken)
+        return Choice(~streamed[self.before] & self.into_read, streamed, taken)
 
     def at_least(self) -> Choice:
         """Return the choice that loses, streams and takes over all it can (distance 0)."""
@@ -228,11 +254,11 @@ class Timeline:
         return (change + np.cumsum(held))[:n]
 
     def cost(self, choice: Choice) -> int:
-        """Extra cost of a choice: loads, streamed reads, one write of a tensor that needs it."""
+        """Extra cost of a choice: transfers, one write of a tensor that needs it, further runs."""
         problem, options = self.problem, self.problem.options
-        cost = options.read_cost * int(self.size[self.loaded(choice)].sum())
+        cost = self.rerun_cost + options.read_cost * int(self.size[self.loaded(choice)].sum())
         cost += options.streaming_cost * int(self.size[choice.streamed].sum())
-        lost = np.unique(self.tensor[self.before[~choice.keep]])
+        lost = self.lost(choice)
         cost += options.write_cost * int(problem.sizes[lost[problem.pays_write[lost]]].sum())
         read = problem.graph.is_source.copy()
         read[list(options.pinned)] = False
@@ -250,11 +276,11 @@ class Timeline:
         first = np.flatnonzero(there & ~self.kept_into(choice))
         last = np.flatnonzero(there & ~self.kept_out(choice))
         lost = np.zeros(graph.n_tensors, dtype=np.bool_)
-        lost[self.tensor[self.before[~choice.keep]]] = True
+        lost[self.lost(choice)] = True
         writes = (lost & self.problem.pays_write) | (graph.is_output & ~graph.is_source)
-        made = self.produces[first]
-        start = np.where(made, self.step[first], self.start_by[first])
-        return first, last, start, made & writes[self.tensor[first]]
+        start = np.where(self.produces[first], self.step[first], self.start_by[first])
+        made_first = self.produces[first] & (self.into[first] < 0)
+        return first, last, start, made_first & writes[self.tensor[first]]
 
 
 def _through(keep: BoolArray, link: IntArray) -> BoolArray:
