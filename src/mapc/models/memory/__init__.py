@@ -85,7 +85,7 @@ class MemoryFamily:
         costs = {options.read_cost, options.write_cost}
         if options.streamable:
             costs.add(options.streaming_cost)
-        return self.phrase if costs == {1} else _in_units
+        return self.phrase if costs == {1} and not options.recompute else _in_units
 
 
 def _in_units(value: Number) -> str:

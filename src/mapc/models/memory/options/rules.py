@@ -38,12 +38,16 @@ after they have read the one at the same place of their input, and no other one 
 
 
 def apply_rules(problem: MemoryProblem, texts: Iterable[str]) -> MemoryProblem:
-    """Return the problem with options as the texts say; later ones go first.
+    """Return the problem with options as the texts say; a later one goes before an earlier one.
 
     ``objective=bytes|energy|time``; ``read-cost=N``, ``write-cost=N``, ``stream-cost=N``;
     ``weights=resident|pinned|streamed`` for all constants that are read; ``pinned=TENSOR``,
     ``streamed=TENSOR`` (by all its readers); ``in-place=elementwise|none``; ``prefetch=STEPS``;
-    ``order=given|free``.
+    ``order=given|free``; ``recompute=elementwise|all|none|OPERATOR`` (repeated, it adds) and
+    ``recompute-cost=N`` per byte that such an operator writes, for all of them. Wherever these two
+    stand, they are applied last. Without a cost, running again costs what loading the outputs
+    would: what it saves is the write, and no plan becomes worse than it says as long as operators
+    write no slower than the off-chip memory reads.
 
     Raises
     ------
@@ -51,7 +55,7 @@ def apply_rules(problem: MemoryProblem, texts: Iterable[str]) -> MemoryProblem:
         For a text that is none of these.
     """
     options = problem.options
-    for text in texts:
+    for text in sorted(texts, key=lambda text: LAST.get(text.partition("=")[0].strip(), 0)):
         name, equals, value = (part.strip() for part in text.partition("="))
         if name not in RULES or not equals:
             raise UsageError(f"rule {text!r}: expected one of {', '.join(RULES)}, each with =VALUE")
@@ -72,11 +76,15 @@ def _objective(problem: MemoryProblem, options: Options, value: str) -> Options:
     return replace(options, read_cost=cost, write_cost=cost, stream_cost=None)
 
 
+def _whole(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) < 10):
+        raise ValueError("a whole number")
+    return int(value)
+
+
 def _number(field: str) -> Callable[[MemoryProblem, Options, str], Options]:
     def rule(problem: MemoryProblem, options: Options, value: str) -> Options:
-        if not (value.isascii() and value.isdigit() and len(value) < 10):
-            raise ValueError("a whole number")
-        change: dict[str, Any] = {field: int(value)}
+        change: dict[str, Any] = {field: _whole(value)}
         return replace(options, **change)
 
     return rule
@@ -136,7 +144,7 @@ def _elementwise(problem: MemoryProblem, options: Options) -> list[Triple]:
     """Inputs and outputs of equal size of elementwise operators; no constants, nothing pinned."""
     graph, pairs = problem.graph, []
     for o, kind in enumerate(graph.operator_kinds):
-        if kind.rpartition("::")[2].replace("_", "").lower() in ELEMENTWISE:
+        if _is_elementwise(kind):
             pairs += [
                 (o, a, b)
                 for a in graph.inputs[o].tolist()
@@ -146,6 +154,42 @@ def _elementwise(problem: MemoryProblem, options: Options) -> list[Triple]:
                 and a not in options.pinned
             ][:MAX_PAIRS]
     return pairs
+
+
+def _is_elementwise(kind: str) -> bool:
+    return kind.rpartition("::")[2].replace("_", "").lower() in ELEMENTWISE
+
+
+def _recompute(problem: MemoryProblem, options: Options, value: str) -> Options:
+    graph = problem.graph
+    of_use = [
+        o for o in range(graph.n_operators) if graph.consumers.lengths[graph.outputs[o]].any()
+    ]
+    if value == "none":
+        return replace(options, recompute=())
+    if value == "elementwise":
+        chosen = [o for o in of_use if _is_elementwise(graph.operator_kinds[o])]
+    elif value == "all":
+        chosen = of_use
+    elif value in graph.operator_names:
+        chosen = [graph.operator_names.index(value)]
+    else:
+        raise ValueError("elementwise, all, none or the name of an operator")
+    operators = {*chosen, *(o for o, _ in options.recompute)}
+    known = dict(options.recompute)
+    priced = {o: options.read_cost * _written(problem, o) for o in operators}
+    return replace(options, recompute=tuple((priced | known).items()))
+
+
+def _recompute_cost(problem: MemoryProblem, options: Options, value: str) -> Options:
+    each = _whole(value)
+    priced = [(o, each * _written(problem, o)) for o, _ in options.recompute]
+    return replace(options, recompute=tuple(priced))
+
+
+def _written(problem: MemoryProblem, o: int) -> int:
+    """Bytes of all outputs of an operator."""
+    return int(problem.sizes[problem.graph.outputs[o]].sum())
 
 
 def _order(problem: MemoryProblem, options: Options, value: str) -> Options:
@@ -165,5 +209,9 @@ RULES: dict[str, Callable[[MemoryProblem, Options, str], Options]] = {
     "in-place": _in_place,
     "prefetch": _number("prefetch"),
     "order": _order,
+    "recompute": _recompute,
+    "recompute-cost": _recompute_cost,
 }
 """By name: ``rule(problem, options, value) -> options``; ValueError says what would be right."""
+LAST = {"recompute": 1, "recompute-cost": 2}
+"""Rules that need to know what the others say, and their turn."""
