@@ -1,8 +1,8 @@
 """An oracle for memory problems with options, and random small ones.
 
-Dijkstra over single moves, all orders at once, no addresses: load, drop, write, run. Running an
-operator chooses what it streams and which outputs take over an input. It shares nothing with the
-models; it reads the columns of graph and problem only.
+Dijkstra over single moves, all orders at once, no addresses: load, drop, write, run, and run again
+what may be recomputed. Running an operator chooses what it streams and which outputs take over an
+input. It shares nothing with the models; it reads the columns of graph and problem only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mapc.models.memory.problem import MemoryProblem
 from oracles.memory_bruteforce import small_graphs
 
 State = tuple[frozenset[int], frozenset[tuple[int, int]], frozenset[int]]
-"""Operators done; tensors resident, each with the step from which it can be read; copied."""
+"""Operators done; tensors resident, each with the steps until it can be read; copied."""
 
 
 class _Moves:
@@ -41,6 +41,8 @@ class _Moves:
         )
         self.read = frozenset[int]().union(*self.inputs)
         self.q = self.options.streaming_cost
+        self.again = dict(self.options.recompute)
+        self.read_again = frozenset[int]().union(*(self.inputs[o] for o in self.again))
 
     def unavoidable(self) -> int:
         """Cost of writing outputs, and of each source by itself with room for everything."""
@@ -56,50 +58,56 @@ class _Moves:
 
     def of(self, state: State) -> Iterator[tuple[int, State]]:
         done, resident, copied = state
-        step, here = len(done), {t for t, _ in resident}
-        wanted = frozenset[int]().union(*(self.inputs[o] for o in range(self.n) if o not in done))
+        here = {t for t, _ in resident}
+        wanted = self.wanted(done)
         occupied = sum(self.size[t] for t in here)
-        for t, ready in resident:
-            yield 0, (done, resident - {(t, ready)}, copied)
+        for t, wait in resident:
+            yield 0, (done, resident - {(t, wait)}, copied)
             if t not in copied and t not in self.source:
                 price = self.options.write_cost * self.size[t]
                 yield price, (done, resident, copied | {t})
         for t in wanted & (copied | self.source) - here:
             if occupied + self.size[t] <= self.room:
-                ready = step + self.options.prefetch if step else 0
+                wait = self.options.prefetch if done else 0
                 price = self.options.read_cost * self.size[t]
-                yield price, (done, resident | {(t, ready)}, copied)
+                yield price, (done, resident | {(t, wait)}, copied)
         for o in range(self.n):
-            if o not in done:
+            if o not in done or o in self.again:
                 yield from self.run(o, state, occupied)
 
     def run(self, o: int, state: State, occupied: int) -> Iterator[tuple[int, State]]:
         done, resident, copied = state
-        step = len(done)
-        usable = {t for t, ready in resident if ready <= step}
+        usable, here = {t for t, wait in resident if not wait}, {t for t, _ in resident}
         missing = self.inputs[o] - usable
         off_chip = copied | self.source
         if any((o, t) not in self.options.streamable or t not in off_chip for t in missing):
             return
-        price = sum(self.q * self.size[t] for t in missing)
-        pairs = [(a, b) for p, a, b in self.options.in_place if p == o and a in usable]
-        grown = occupied + self.workspace[o] + sum(self.size[t] for t in self.outputs[o])
+        price = sum(self.q * self.size[t] for t in missing) + (o in done and self.again[o])
+        new = self.outputs[o] - here
+        among = [(a, b) for p, a, b in self.options.in_place if p == o]
+        pairs = [(a, b) for a, b in among if a in usable and b in new]
+        grown = occupied + self.workspace[o] + sum(self.size[t] for t in new)
         for taken in _apart(pairs):
             saved = sum(min(self.size[a], self.size[b]) for a, b in taken)
             if grown - saved <= self.room:
                 gone = {a for a, _ in taken}
-                left = frozenset((t, r) for t, r in resident if t not in gone)
-                made = frozenset((t, 0) for t in self.outputs[o])
+                left = frozenset((t, max(0, w - 1)) for t, w in resident if t not in gone)
+                made = frozenset((t, 0) for t in new)
                 yield price, self.tidy((done | {o}, left | made, copied))
 
     def tidy(self, state: State) -> State:
-        """Forget what nobody reads any more, and waits that are over."""
+        """Forget what nobody reads any more."""
         done, resident, copied = state
-        wanted = frozenset[int]().union(*(self.inputs[o] for o in range(self.n) if o not in done))
+        wanted = self.wanted(done)
         keep = wanted | (self.must_write - copied)
-        step = len(done)
-        there = frozenset((t, ready if ready > step else 0) for t, ready in resident if t in keep)
+        there = frozenset((t, wait) for t, wait in resident if t in keep)
         return done, there, copied & (wanted | self.must_write)
+
+    def wanted(self, done: frozenset[int]) -> frozenset[int]:
+        """Tensors that some run to come may read."""
+        if len(done) == self.n:
+            return frozenset()
+        return self.read_again.union(*(self.inputs[o] for o in range(self.n) if o not in done))
 
 
 def _apart(pairs: list[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], ...]]:
@@ -137,7 +145,9 @@ def least_cost(problem: MemoryProblem) -> int | None:
 
 
 @st.composite
-def small_options(draw: st.DrawFn, graph: OperatorGraph, prefetch: bool = True) -> Options:
+def small_options(
+    draw: st.DrawFn, graph: OperatorGraph, prefetch: bool = True, recompute: bool = False
+) -> Options:
     """Draw any combination of options that fits the graph."""
     n = graph.n_operators
     sources = [t for t in range(graph.n_tensors) if graph.producer[t] < 0]
@@ -158,17 +168,30 @@ def small_options(draw: st.DrawFn, graph: OperatorGraph, prefetch: bool = True) 
         streamable=tuple(streamable),
         in_place=tuple(pair for pairs in per.values() for pair in pairs),
         prefetch=draw(st.sampled_from([0, 0, 1, 2])) if prefetch else 0,
+        recompute=draw(_further_runs(n)) if recompute else (),
     )
 
 
 @st.composite
+def _further_runs(draw: st.DrawFn, n: int) -> tuple[tuple[int, int], ...]:
+    """Draw operators that may run again, and at what cost; sometimes all, sometimes for nothing."""
+    share = draw(st.sampled_from([2, 4, 5]))
+    costs = st.sampled_from([0, 1, 1, 2, 3, 5, 8, 20])
+    return tuple((o, draw(costs)) for o in range(n) if draw(st.integers(0, 4)) < share)
+
+
+@st.composite
 def optioned_problems(
-    draw: st.DrawFn, max_operators: int = 5, max_links: int = 6, prefetch: bool = True
+    draw: st.DrawFn,
+    max_operators: int = 5,
+    max_links: int = 6,
+    prefetch: bool = True,
+    recompute: bool = False,
 ) -> MemoryProblem:
     """Draw a problem with options, its capacity from M_R to a few bytes more."""
     graph = draw(small_graphs(3, max_operators, max_links))
     alignment = draw(st.sampled_from([1, 1, 2]))
-    options = draw(small_options(graph, prefetch))
+    options = draw(small_options(graph, prefetch, recompute))
     problem = MemoryProblem(graph, None, alignment, options=options)
     slack = draw(st.sampled_from([0, 0, 1, 2, 4, 8, 12]))
     return replace(problem, capacity=problem.smallest_capacity + slack)
