@@ -29,7 +29,13 @@ POLL = 100_000
 
 def ready() -> bool:
     """Whether a search begins at once: its kernels are compiled."""
-    return not plain() and (KERNELS in sys.modules or warm(KERNELS))
+    if not plain() and KERNELS not in sys.modules and KERNELS not in _compiled and warm(KERNELS):
+        _compiled.add(KERNELS)  # to ask takes longer than to solve a small problem
+    return not plain() and (KERNELS in sys.modules or KERNELS in _compiled)
+
+
+_compiled: set[str] = set()
+"""Kernels that were found compiled."""
 
 
 @dataclass(frozen=True, eq=False)
