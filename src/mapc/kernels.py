@@ -71,6 +71,7 @@ MODULES: tuple[str, ...] = (
     "mapc.models.memory.exact.search_kernels",
     "mapc.models.memory.exact.beam_kernels",
     "mapc.models.memory.exact.peak_kernels",
+    "mapc.models.memory.exact.floor_kernels",
 )
 """Every kernel module, in the order in which they are compiled."""
 
