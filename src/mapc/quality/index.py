@@ -19,6 +19,9 @@ from mapc.files import MAX_TEXT_BYTES, read_bytes, write_whole
 from mapc.instances.columns import Strict
 
 NAME: Final = "index.json"
+FILES: Final = "files"
+PLANS: Final = "plans"
+"""Folders beside the index in which ``mapc record`` puts instances and plans."""
 SCHEMA: Final = "mapc/library"
 VERSION: Final = 1
 
@@ -84,7 +87,7 @@ class Best(Strict, frozen=True, kw_only=True):
     date : str
         ISO 8601, UTC.
     plan : str or None
-        File with problem and plan, below the folder of the index.
+        File of the plan, below the folder of the index; `mapc.quality.plans` reads it.
     """
 
     objective: Number | None
@@ -230,6 +233,9 @@ def check_index(index: Index, where: str) -> None:
         seen.add(one.name)
         if (one.source.file is None) == (one.source.generate is None):
             raise InstanceError("source", place, "either a file or what to generate")
+        for path in (one.source.file, one.best.plan if one.best else None):
+            if path is not None and {".", ".."} & set(path.split("/")):
+                raise InstanceError(f"path {path!r}", place, "a path below the folder")
         if one.best is not None:
             _check_best(one.best, place)
 
@@ -248,7 +254,20 @@ def _check_best(best: Best, place: str) -> None:
 
 
 def write_index(index: Index, folder: str | Path) -> None:
-    """Write the index of a folder, whole or not at all; equal indexes give equal bytes."""
+    """Write the index of a folder, whole or not at all; equal indexes give equal bytes.
+
+    Raises
+    ------
+    InstanceError
+        For an index that could not be read again.
+    UsageError
+        If it cannot be written.
+    """
     path = Path(folder) / NAME
+    data = msgspec.json.format(msgspec.json.encode(index), indent=1) + b"\n"
+    try:
+        msgspec.json.decode(data, type=Index)
+    except msgspec.DecodeError as error:  # types check what is read, not what is made
+        raise InstanceError(str(error), str(path)) from None
     check_index(index, str(path))
-    write_whole(path, msgspec.json.format(msgspec.json.encode(index), indent=1) + b"\n")
+    write_whole(path, data)
