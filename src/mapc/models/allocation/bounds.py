@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mapc.graph.operators import IntArray
+from mapc.models.allocation.banks.check import misfit
 from mapc.models.allocation.problem import AllocationProblem
 
 
@@ -17,6 +18,9 @@ def heights(problem: AllocationProblem) -> tuple[IntArray, IntArray]:
     those that walls cover there. The least P at which that is enough is found by adding, from the
     lowest wall up, the bytes of each that begins below what is needed so far. No P is below the
     top of a buffer with a fixed address, while it is alive.
+
+    With banks these are addresses on the line, on which what lies between banks is a wall: where
+    more is needed than fits into all banks together, the height is above the end of the last one.
     """
     walls = problem.walls
     if not len(walls):
@@ -38,5 +42,11 @@ def heights(problem: AllocationProblem) -> tuple[IntArray, IntArray]:
 
 
 def lower_bound(problem: AllocationProblem) -> int:
-    """Return the best bound on the peak (bytes) that is cheap to compute: the largest height."""
+    """Return the best bound on the peak (bytes) that is cheap to compute: the largest height.
+
+    With banks a bound above the end of the line says that there is no placement; that is also said
+    where no bank has room for some buffer alone (`mapc.models.allocation.banks.check.misfit`).
+    """
+    if problem.room is not None and misfit(problem) is not None:
+        return problem.room + problem.unit
     return int(heights(problem)[1].max(initial=0))

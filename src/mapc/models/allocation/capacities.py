@@ -14,7 +14,14 @@ def with_capacity(problem: AllocationProblem, text: str | int) -> AllocationProb
 
     ``M_R`` is the largest number of bytes live at once; ``M_P`` asks for the smallest peak, which
     is the problem without a capacity.
+
+    Raises
+    ------
+    UsageError
+        For a problem with banks, which have capacities of their own.
     """
+    if problem.banks:
+        raise UsageError(f"scratchpad {text}: the problem has banks, whose sizes it gives")
     if text == "M_R":
         return replace(problem, capacity=problem.max_load)
     if text == "M_P":

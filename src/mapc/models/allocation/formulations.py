@@ -14,6 +14,7 @@ import numpy as np
 
 from mapc.errors import InfeasibleError, UsageError
 from mapc.graph.operators import IntArray
+from mapc.models.allocation.banks.domain import Domain
 from mapc.models.allocation.bounds import lower_bound
 from mapc.models.allocation.heuristics import greedy
 from mapc.models.allocation.plan import AllocationPlan
@@ -80,7 +81,7 @@ def no_overlap_2d(
     unit = problem.unit
     size = problem.padded[solid] // unit
     held = np.where(problem.held < 0, -1, problem.held // unit)[solid]
-    known = None if start is None else start.offset[solid] // unit
+    known = None if start is None else problem.on_line(start)[solid] // unit
     known_peak = None if known is None else int((known + size).max(initial=0))
     if minimise:
         assert known_peak is not None
@@ -106,6 +107,10 @@ def no_overlap_2d(
         np.append(size, walls[:, 3] - walls[:, 2]),
         cliques,
     )
+    if problem.domain is not None:
+        free = held < 0
+        within = problem.domain.of(solid[free]).over(unit)
+        _within_domain(program, address.columns[free], size[free], room, within)
     if minimise:
         least = -(-lower_bound(problem) // unit)
         _minimise_peak(program, address.columns, size, least, room, unit)
@@ -117,9 +122,27 @@ def no_overlap_2d(
             raise UsageError(f"no addresses in a solution that is {solution.status.value}")
         offset = np.maximum(problem.held, 0)
         offset[solid] = np.rint(address.of(solution.values)).astype(np.int64) * unit
-        return AllocationPlan(offset)
+        return problem.plan(offset)
 
     return program, lift
+
+
+def _within_domain(
+    program: Program, address: IntArray, size: IntArray, room: int, domain: Domain
+) -> None:
+    """Keep addresses to multiples of grains, and buffers off the ranges that do not take them."""
+    coarse = np.flatnonzero(domain.grain > 1)
+    if len(coarse):
+        grain = domain.grain[coarse]
+        times = program.variables(len(coarse), 0, room // grain, name="multiple")
+        columns = np.stack([address[coarse], times.columns], axis=1)
+        values = np.stack([np.ones(len(coarse)), -grain.astype(np.float64)], axis=1)
+        program.rows(columns, values, lower=0.0, upper=0.0, name="aligned")
+    for i in np.flatnonzero(domain.barred.any(axis=1)).tolist():
+        base, top = domain.walls(i)
+        own = program.intervals(size[i : i + 1], start=address[i : i + 1], name="within")
+        walls = program.intervals(top - base, start=NO_COLUMN, offset=base, name="barred")
+        program.no_overlap(np.append(own.indices, walls.indices), name="in a bank that takes it")
 
 
 def _rectangles(
@@ -167,11 +190,13 @@ def part_of(problem: AllocationProblem, members: IntArray) -> AllocationProblem:
     fixed = None if problem.fixed is None else problem.fixed[members]
     walls = problem.reserved
     free = problem.held[members] < 0
+    of = problem.reserved_bank
     if free.any() and (fixed is not None or walls is not None):
         first, last = int(lower[free].min()), int(upper[free].max())
         lower, upper = np.clip(lower, first, last), np.clip(upper, first, last)
         if walls is not None:
-            walls = walls[(walls[:, 0] < last) & (walls[:, 1] > first)]
+            near = (walls[:, 0] < last) & (walls[:, 1] > first)
+            walls, of = walls[near], None if of is None else of[near]
             walls[:, :2] = np.clip(walls[:, :2], first, last)
     return AllocationProblem(
         name=problem.name,
@@ -183,6 +208,10 @@ def part_of(problem: AllocationProblem, members: IntArray) -> AllocationProblem:
         alignment=problem.alignment,
         fixed=fixed,
         reserved=walls,
+        alignments=None if problem.alignments is None else problem.alignments[members],
+        banks=problem.banks,
+        allowed=None if problem.allowed is None else problem.allowed[members],
+        reserved_bank=of,
     )
 
 
@@ -191,10 +220,16 @@ def independent_parts(problem: AllocationProblem) -> list[IntArray]:
 
     Buffers with fixed addresses connect nothing: they are in every part during which they live,
     and in none where nothing else does.
+
+    Where alignments differ, so would the places of banks on the line of a part: then all is one
+    part.
     """
     solid = np.flatnonzero((problem.padded > 0) & (problem.held < 0))
     fixed = np.flatnonzero((problem.padded > 0) & (problem.held >= 0))
-    parts = [solid[part] for part in components(problem.lower[solid], problem.upper[solid])]
+    if problem.banks and problem.alignments is not None:
+        parts = [solid][: len(solid)]
+    else:
+        parts = [solid[part] for part in components(problem.lower[solid], problem.upper[solid])]
     loads = [load_of(problem.lower[p], problem.upper[p], problem.padded[p]) for p in parts]
     parts = [parts[i] for i in np.argsort([-load for load in loads], kind="stable")]
     if not len(fixed):

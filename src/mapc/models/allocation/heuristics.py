@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapc.graph.operators import BoolArray, IntArray
+from mapc.models.allocation.banks.domain import Domain, up_to
 from mapc.models.allocation.bounds import lower_bound
 from mapc.models.allocation.held import NONE
 from mapc.models.allocation.plan import AllocationPlan
@@ -57,6 +58,7 @@ def pack(
     best_fit: bool = False,
     room: int | None = None,
     walls: IntArray = NONE,
+    domain: Domain | None = None,
 ) -> IntArray:
     """Place buffers in a given order, each at the lowest address that is free while it lives.
 
@@ -72,6 +74,8 @@ def pack(
         Buffers that would end above it stay out and do not stand in others' way.
     walls : int64[w, 4]
         Rectangles ``lower, upper, base, top`` to stay off; buffers are placed above and below.
+    domain : Domain, optional
+        Which addresses each buffer may have, where that is not all.
 
     Returns
     -------
@@ -90,7 +94,10 @@ def pack(
             continue
         start, stop = lower[buffer], upper[buffer]
         near = np.flatnonzero((begin[:count] < stop) & (end[:count] > start))
-        address = _lowest_gap(base[near], top[near], size, best_fit)
+        if domain is None:
+            address = _lowest_gap(base[near], top[near], size, best_fit)
+        else:
+            address = _lowest_in_domain(domain, buffer, base[near], top[near], size, best_fit)
         if room is not None and address + size > room:
             continue
         offset[buffer] = address
@@ -101,13 +108,27 @@ def pack(
     return offset
 
 
-def _lowest_gap(base: IntArray, top: IntArray, size: int, best_fit: bool) -> int:
+def _lowest_in_domain(
+    domain: Domain, buffer: int, base: IntArray, top: IntArray, size: int, best_fit: bool
+) -> int:
+    """Return where a buffer fits, at a multiple of its grain, off the ranges barred to it."""
+    if domain.barred[buffer].any():
+        more, ends = domain.walls(buffer)
+        base, top = np.append(base, more), np.append(top, ends)
+        by = np.argsort(base, kind="stable")
+        base, top = base[by], top[by]
+    return _lowest_gap(base, top, size, best_fit, int(domain.grain[buffer]))
+
+
+def _lowest_gap(base: IntArray, top: IntArray, size: int, best_fit: bool, grain: int = 1) -> int:
     """Return where ``size`` bytes fit among neighbours sorted by address."""
     if not len(base):
         return 0
     # neighbours need not overlap each other, so tops do not ascend by themselves
     floor = np.zeros(len(base) + 1, dtype=np.int64)
     np.maximum.accumulate(top, out=floor[1:])
+    if grain > 1:
+        floor = up_to(floor, grain)
     gap = base - floor[:-1]
     fits = gap >= size
     at = int(np.where(fits, gap, _FAR).argmin()) if best_fit else int(fits.argmax())
@@ -258,6 +279,7 @@ def shrink(
     iterations: int = ROUNDS,
     stop: Stop = _never,
     walls: IntArray = NONE,
+    domain: Domain | None = None,
 ) -> IntArray:
     """Place buffers with as low a peak as can be found; stop once it is at most ``target``.
 
@@ -271,7 +293,7 @@ def shrink(
         Random numbers, and rounds of improvement after the classic orders.
     stop : callable
         Asked between rounds, once there is a placement, whether to be content with it.
-    walls : int64[w, 4]
+    walls, domain
         As of `pack`.
 
     Returns
@@ -281,13 +303,14 @@ def shrink(
     """
     if not len(padded):
         return np.zeros(0, dtype=np.int64)
-    best, peak = _first_fit_orders(lower, upper, padded, target, stop, walls)
+    best, peak = _first_fit_orders(lower, upper, padded, target, stop, walls, domain)
     if peak <= target or stop():
         return best
     unit = address_unit(padded)
     keys = float((padded // unit).sum()) * (len(padded) + 1)
-    if len(padded) > _MATRIX_LIMIT or keys >= 2.0**62 or len(walls):  # dives know no walls
-        return _promote_high(lower, upper, padded, best, target, iterations, stop, walls)
+    restricted = bool(len(walls)) or domain is not None  # dives know no such thing
+    if len(padded) > _MATRIX_LIMIT or keys >= 2.0**62 or restricted:
+        return _promote_high(lower, upper, padded, best, target, iterations, stop, walls, domain)
     dives = _Dives(lower, upper, padded // unit, target // unit, seed)
     for _ in range(iterations):
         dives.round()
@@ -303,12 +326,15 @@ def _first_fit_orders(
     target: int,
     stop: Stop,
     walls: IntArray,
+    domain: Domain | None,
 ) -> tuple[IntArray, int]:
     """Pack in the classic orders until one meets the target; return the best and its peak."""
     best, peak = np.zeros(0, dtype=np.int64), _FAR
     for order in classic_orders(lower, upper, padded).values():
         for best_fit in (False, True):
-            offset = pack(lower, upper, padded, order, best_fit=best_fit, walls=walls)
+            offset = pack(
+                lower, upper, padded, order, best_fit=best_fit, walls=walls, domain=domain
+            )
             top = int((offset + padded).max())
             if top < peak:
                 best, peak = offset, top
@@ -326,6 +352,7 @@ def _promote_high(
     iterations: int,
     stop: Stop,
     walls: IntArray,
+    domain: Domain | None,
 ) -> IntArray:
     """Pack again and again, each time with the buffers that ended too high at the front."""
     best, order = offset, np.argsort(offset, kind="stable")
@@ -334,7 +361,7 @@ def _promote_high(
         if stop() or not high.any():
             break
         order = np.concatenate([order[high], order[~high]])
-        offset = pack(lower, upper, padded, order, walls=walls)
+        offset = pack(lower, upper, padded, order, walls=walls, domain=domain)
         if (offset + padded).max() < (best + padded).max():
             best = offset
     return best
@@ -384,8 +411,8 @@ def greedy(
     """Return the plan with the lowest peak that the heuristics find.
 
     It stops at the room there is, or, without a capacity, at a proven lower bound. With a
-    capacity that it cannot meet the plan is still returned, and does not fit. Other parameters
-    are those of `shrink`.
+    capacity that it cannot meet the plan is still returned, and does not fit: with banks, some
+    buffers are above the end of the last one. Other parameters are those of `shrink`.
     """
     lower, upper, padded = problem.lower, problem.upper, problem.padded
     target = problem.room if problem.room is not None else lower_bound(problem)
@@ -395,8 +422,10 @@ def greedy(
     # the heaviest first: the others need not be better than it
     parts.sort(key=lambda who: -load_of(lower[who], upper[who], padded[who]))
     for who in parts:
+        domain = None if problem.domain is None else problem.domain.of(who)
         offset[who] = shrink(
-            *(lower[who], upper[who], padded[who], target, seed, iterations, stop), problem.walls
+            *(lower[who], upper[who], padded[who], target, seed, iterations, stop),
+            *(problem.walls, domain),
         )
         target = max(target, int((offset[who] + padded[who]).max()))
-    return AllocationPlan(offset)
+    return problem.plan(offset)

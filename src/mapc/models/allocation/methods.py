@@ -46,7 +46,7 @@ def place_greedily(problem: AllocationProblem, search: Search) -> None:
 
 def fits(problem: AllocationProblem, plan: AllocationPlan) -> bool:
     """Whether a placement stays within the capacity, if there is one."""
-    return problem.room is None or _peak(problem, plan.offset) <= problem.room
+    return problem.room is None or _peak(problem, problem.on_line(plan)) <= problem.room
 
 
 def _peak(problem: AllocationProblem, offset: IntArray) -> int:
@@ -71,12 +71,12 @@ def place_exactly(problem: AllocationProblem, search: Search) -> None:
         if fits(problem, start):
             search.propose(start, "greedy")
     height = lower_bound(problem) if problem.room is None else problem.room
-    parts = _Parts(problem, search, start.offset.copy())
+    parts = _Parts(problem, search, problem.on_line(start).copy())
     for members in independent_parts(problem):
         if search.done():
             return
         height = max(height, parts.settle(members, height))
-    plan = AllocationPlan(parts.offset)
+    plan = problem.plan(parts.offset)
     if fits(problem, plan):
         search.propose(plan, SOURCE)
 
@@ -102,7 +102,8 @@ class _Parts:
         """Place a part within ``height``, the easier question: no objective holds it up."""
         free = self.problem.capacity is None
         share = max(1.0, self.search.remaining() / 2) if free else None
-        solution, lift = self._solve(replace(part, capacity=height), time=share)
+        within = part if part.banks else replace(part, capacity=height)
+        solution, lift = self._solve(within, time=share)
         if solution.values is not None:
             self._adopt(part, members, lift(solution))
         if solution.status is not Status.INFEASIBLE:
@@ -120,7 +121,7 @@ class _Parts:
         """Bring the peak of a part down and prove what it cannot go below."""
         solution, lift = self._solve(
             part,
-            start=AllocationPlan(self.offset[members]),
+            start=part.plan(self.offset[members]),
             adopt=lambda plan: self._adopt(part, members, plan),
         )
         if solution.values is not None:
@@ -131,9 +132,10 @@ class _Parts:
 
     def _adopt(self, part: AllocationProblem, members: IntArray, plan: AllocationPlan) -> None:
         """Take better addresses for a part, and offer the whole."""
-        if _peak(part, plan.offset) < _peak(part, self.offset[members]):
-            self.offset[members] = plan.offset
-            whole = AllocationPlan(self.offset.copy())
+        offset = part.on_line(plan)
+        if _peak(part, offset) < _peak(part, self.offset[members]):
+            self.offset[members] = offset
+            whole = self.problem.plan(self.offset.copy())
             if fits(self.problem, whole):
                 self.search.propose(whole, SOURCE)
 

@@ -88,7 +88,7 @@ def _misplaced(
             broken.append(f"buffer {name!r}: address {at} is negative")
         if at % step:
             broken.append(f"buffer {name!r}: address {at} is no multiple of {step}")
-        if limit is not None and at + extent > limit - limit % problem.alignment:
+        if limit is not None and extent and at + extent > limit - limit % problem.alignment:
             limit -= limit % problem.alignment
             broken.append(f"buffer {name!r}: ends at {at + extent}, above the capacity {limit}")
         if problem.allowed is not None and not problem.allowed[i, bank[i]]:

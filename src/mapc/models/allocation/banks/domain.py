@@ -33,17 +33,12 @@ class Domain:
 
     def over(self, unit: int) -> Domain:
         """Return the domain counted in units, which divide everything."""
-        return Domain(self.grain // unit, self.ranges // unit, self.barred)
+        return Domain(np.maximum(self.grain // unit, 1), self.ranges // unit, self.barred)
 
     def walls(self, buffer: int) -> tuple[IntArray, IntArray]:
         """Bases and tops, int64[k], of the ranges that a buffer stays off."""
         base, top = self.ranges[self.barred[buffer]].T
         return base, top
-
-    def free(self) -> BoolArray:
-        """bool[n]: whether nothing restricts a buffer beyond multiples of the unit."""
-        found: BoolArray = (self.grain == 1) & ~self.barred.any(axis=1)
-        return found
 
 
 def up_to(value: IntArray, grain: IntArray | int) -> IntArray:

@@ -69,7 +69,7 @@ class Placing:
         seed: int = 0,
         table: bool = True,
     ) -> None:
-        room = problem.capacity if capacity is None else capacity
+        room = problem.room if capacity is None else capacity
         if room is None:
             raise UsageError("no capacity to fit into; give one, or ask for the peak")
         self.problem, self.seed = problem, seed
@@ -151,9 +151,13 @@ class _Engine:
             return None
         seed = placing.seed
         lower, upper, size, held = _rectangles(placing)
-        shape = Shape.of(lower, upper, size, held)
+        domain = placing.problem.domain
+        if domain is not None:
+            domain = domain.of(placing.solid).over(placing.unit)
+        shape = Shape.of(lower, upper, size, held, domain)
         arrays = Arrays.empty(shape, placing.capacity, placing.table, seed, state)
-        life, spans = upper - lower, shape.last - shape.first
+        spans = shape.last - shape.first
+        life = np.append(upper - lower, np.zeros(len(spans) - len(lower), dtype=np.int64))
         priorities = Priorities(life, spans, shape.size, shape.loads(), seed)
         return cls(kernels, state, arrays, priorities)
 

@@ -8,7 +8,8 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from mapc.graph.operators import IntArray
+from mapc.graph.operators import BoolArray, IntArray
+from mapc.models.allocation.banks.domain import Domain, up_to
 from mapc.models.allocation.structure import clique_times
 
 Bits = NDArray[np.uint64]
@@ -45,6 +46,8 @@ class Shape:
         The same as bits.
     held : int64[n]
         Addresses in units given from outside; -1: none.
+    grain : int64[n]
+        Addresses are multiples of it; 1 for held ones.
     """
 
     size: IntArray
@@ -58,10 +61,21 @@ class Shape:
     near: IntArray
     neighbours: Bits
     held: IntArray
+    grain: IntArray
 
     @classmethod
-    def of(cls, lower: IntArray, upper: IntArray, size: IntArray, held: IntArray) -> Shape:
-        """Return the shape of buffers with these lifetimes and sizes, int64[n]; n > 0."""
+    def of(
+        cls,
+        lower: IntArray,
+        upper: IntArray,
+        size: IntArray,
+        held: IntArray,
+        domain: Domain | None = None,
+    ) -> Shape:
+        """Return the shape of buffers with these lifetimes and sizes, int64[n]; n > 0.
+
+        With a domain, of the first ones, follows a row for every range that some stay off.
+        """
         times = clique_times(lower, upper)
         first = np.searchsorted(times, lower).astype(np.int64)
         last = np.searchsorted(times, upper).astype(np.int64)
@@ -74,16 +88,35 @@ class Shape:
         where[by] = np.arange(len(owner))
         start = np.searchsorted(section[by], np.arange(len(times) + 1)).astype(np.int64)
         near_start, near, neighbours = _neighbours(first, last)
+        grain = np.ones(len(size), dtype=np.int64)
+        if domain is not None:
+            free = np.flatnonzero(held[: len(domain.grain)] < 0)
+            grain[free] = domain.grain[free]
+            near_start, near = _with_ranges(near_start, near, domain.barred)
+            more = len(domain.ranges)
+            base, end = domain.ranges.T
+            none = np.zeros(more, dtype=np.int64)
+            size, held = np.append(size, end - base), np.append(held, base)
+            first, last, slot = (np.append(one, none) for one in (first, last, slot))
+            grain = np.append(grain, none + 1)
+            neighbours = np.pad(neighbours, ((0, more), (0, 0)))
         near = _held_first(near_start, near, held)
-        lists = (start, owner[by], where, slot, near_start, near, neighbours)
-        return cls(size, first, last, *lists, held)
+        lists = (start, owner[by], where, slot, near_start, near, _wide(neighbours))
+        return cls(size, first, last, *lists, held, grain)
+
+    @property
+    def alive(self) -> int:
+        """Number of rows that are alive at some time; ranges come behind them."""
+        return int((self.last > self.first).sum())
 
     def loads(self) -> IntArray:
         """int64[n]: for every buffer the largest total size of its sections."""
         total = np.add.reduceat(self.size[self.member], self.start[:-1])
         span = self.last - self.first
         section = np.arange(len(self.member)) - np.repeat(self.slot - self.first, span)
-        return np.maximum.reduceat(total[section], self.slot)
+        loads = np.zeros(len(self.size), dtype=np.int64)
+        loads[: self.alive] = np.maximum.reduceat(total[section], self.slot[: self.alive])
+        return loads
 
 
 def _neighbours(first: IntArray, last: IntArray) -> tuple[IntArray, IntArray, Bits]:
@@ -103,6 +136,22 @@ def _neighbours(first: IntArray, last: IntArray) -> tuple[IntArray, IntArray, Bi
         wide[:, :n] = meet
         packed[rows] = np.packbits(wide, axis=1, bitorder="little").view("<u8")
     return np.cumsum(count), np.concatenate(lists), packed
+
+
+def _with_ranges(start: IntArray, near: IntArray, barred: BoolArray) -> tuple[IntArray, IntArray]:
+    """Add to the neighbours of buffers the ranges they stay off, numbered behind all buffers."""
+    n = len(start) - 1
+    who, which = np.nonzero(barred)
+    owner = np.concatenate([np.repeat(np.arange(n), np.diff(start)), who])
+    lists = np.concatenate([near, n + which])
+    count = np.bincount(owner, minlength=n + barred.shape[1])
+    return np.concatenate([[0], np.cumsum(count)]), lists[np.argsort(owner, kind="stable")]
+
+
+def _wide(neighbours: Bits) -> Bits:
+    """Add words, so that there is a bit for every row."""
+    n, words = neighbours.shape
+    return np.pad(neighbours, ((0, 0), (0, (n + 63) // 64 - words)))
 
 
 def _held_first(start: IntArray, near: IntArray, held: IntArray) -> IntArray:
@@ -178,7 +227,7 @@ def _lift_off(shape: Shape, low: IntArray) -> None:
         for k in shape.near[shape.near_start[i] : shape.near_start[i + 1]].tolist():
             if shape.held[k] < 0 or low[i] + shape.size[i] <= shape.held[k]:
                 break
-            low[i] = max(low[i], shape.held[k] + shape.size[k])
+            low[i] = up_to(np.maximum(low[i], shape.held[k] + shape.size[k]), shape.grain[i])
 
 
 def _rows(shape: Shape, capacity: int, state: ModuleType) -> tuple[IntArray, IntArray]:
@@ -189,7 +238,8 @@ def _rows(shape: Shape, capacity: int, state: ModuleType) -> tuple[IntArray, Int
     buffers[:, state.NEAR] = shape.near_start
     buffers[:n, state.SIZE], buffers[:n, state.SLOT] = shape.size, shape.slot
     buffers[:n, state.FIRST], buffers[:n, state.LAST] = shape.first, shape.last
-    buffers[:n, state.HELD] = shape.held >= 0
+    buffers[:n, state.HELD], buffers[:n, state.GRAIN] = shape.held >= 0, shape.grain
+    buffers[shape.alive : n, state.PLACED] = 1
     buffers[:n, state.LOW] = buffers[:n, state.REST] = np.maximum(shape.held, 0)
     buffers[:n, state.WALLS] = _walls(shape)
     _lift_off(shape, buffers[:n, state.LOW])
@@ -199,7 +249,7 @@ def _rows(shape: Shape, capacity: int, state: ModuleType) -> tuple[IntArray, Int
     sections[:, state.ALIVE] = np.diff(shape.start)
     sections[:, state.DIRTY] = 1
     crossing = np.zeros(m + 1, dtype=np.int64)
-    np.add.at(crossing, shape.first, 1)
-    np.add.at(crossing, shape.last - 1, -1)
+    np.add.at(crossing, shape.first[: shape.alive], 1)
+    np.add.at(crossing, shape.last[: shape.alive] - 1, -1)
     sections[:, state.CUT], sections[:, state.START] = np.cumsum(crossing)[:-1], shape.start[:-1]
     return buffers, sections

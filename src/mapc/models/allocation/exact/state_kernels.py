@@ -12,17 +12,29 @@ conflict. The one that does suppose it, that a buffer rests on something, is not
 buffers: their ``REST`` is their address too. Others rest on held ones as on any, and least is the
 sum over all placements that keep held buffers where they are.
 
+A buffer may have a *grain*, of which its address is a multiple. In a placement of least sum it then
+lies at the first multiple at or above the floor or the top of a neighbour: it would still be apart
+from all at that one, from those below as it is not lower than their tops, and from those above as
+it is lower than now. So "to rest on k" reads "to lie at the first multiple above the top of k".
+``LOW`` and ``REST`` are rounded up to the grain whenever they rise, which any bound on an address
+may be. Nothing else changes: that what is below is placed first, that sums of sizes have to fit
+below the capacity, and what bounds follow from bounds, hold for addresses of any kind.
+
+Ranges of addresses that a single buffer stays off are held buffers that only it is a neighbour of,
+in no section and placed from the start. None comes to rest on one: where such a range ends, a held
+buffer that is alive all the time begins, or the capacity ends.
+
 A *reason* is a set of placed buffers, kept as bits in a row of ``pool``: as long as those keep
 their addresses, the bound it belongs to holds. Row d, for d decisions made so far, is the set of
 all that are placed by then; it is the reason where no better one is wanted or fits in.
 
 Arrays
 ------
-buffers : int64[n, 15]
+buffers : int64[n, 16]
     One row each: ``LOW``, ``REST``, ``WHY`` (row of the pool), ``STAMP`` (serial number of the
     decision under which it was last saved), ``PLACED``, ``SIZE``, ``FIRST`` and ``LAST`` section,
     ``NEAR`` (where its neighbours begin), ``SLOT``, ``RANK`` (ties), ``LISTED``, ``MOST``,
-    ``HELD``, ``WALLS`` (number of its held neighbours).
+    ``HELD``, ``WALLS`` (number of its held neighbours), ``GRAIN`` (1 for held ones).
 sections : int64[m, 11]
     Maximal sets alive together, in order of time: ``TOTAL`` size and number ``ALIVE`` of what is
     not placed; ``LEAST`` and ``SECOND`` least of LOW + SIZE, ``WHO`` has the least, ``FRESH``
@@ -64,8 +76,9 @@ REASONS = "Tuple((uint64[:,::1], uint64[:,::1], uint64[::1]))"
 LOW, REST, WHY, STAMP, PLACED, SIZE, FIRST, LAST, NEAR, SLOT, RANK, LISTED, MOST, HELD, WALLS = (
     range(15)
 )
+GRAIN = 15
 TOTAL, ALIVE, LEAST, SECOND, WHO, FRESH, DIRTY, SEEN, SUM, CUT, START = range(11)
-FIELDS, SECTION_FIELDS, COUNTS = 15, 11, 20
+FIELDS, SECTION_FIELDS, COUNTS = 16, 11, 20
 ORDER, QUEUE, TODO, SIGHT = range(4)
 (
     CAP,
@@ -106,6 +119,15 @@ def save(i: int, core: Core) -> None:
     buffers[i, STAMP] = count[SERIAL]
 
 
+@kernel(f"int64(int64, int64, {CORE})")
+def rounded(i: int, address: int, core: Core) -> int:
+    """Return the first address from one on that is a multiple of a buffer's grain."""
+    grain = core[0][i, GRAIN]
+    if grain == 1:
+        return address
+    return int((address + grain - 1) // grain * grain)
+
+
 @kernel(f"boolean(int64, int64, int64, int64[::1], {CORE}, {REASONS})")
 def raise_low(i: int, low: int, why: int, near: Ints, core: Core, reasons: Reasons) -> bool:
     """Raise a bound, for the reason in row ``why``; false, with the conflict, above ``MOST``.
@@ -116,11 +138,12 @@ def raise_low(i: int, low: int, why: int, near: Ints, core: Core, reasons: Reaso
     buffer is above a held one, or it fits below it and all that follow.
     """
     buffers, sections, lists, _, count = core
+    low = rounded(i, low, core)
     for at in range(buffers[i, NEAR], buffers[i, NEAR] + buffers[i, WALLS]):
         k = near[at]
         if low + buffers[i, SIZE] <= buffers[k, MOST]:
             break
-        low = max(low, buffers[k, MOST] + buffers[k, SIZE])
+        low = rounded(i, max(low, buffers[k, MOST] + buffers[k, SIZE]), core)
     if buffers[i, STAMP] != count[SERIAL]:
         save(i, core)
     buffers[i, LOW] = low
@@ -230,7 +253,7 @@ def place_at_low(b: int, slots: Ints, near: Ints, core: Core, reasons: Reasons) 
             continue
         if buffers[k, STAMP] != count[SERIAL]:
             save(k, core)
-        buffers[k, REST] = top
+        buffers[k, REST] = rounded(k, top, core)
         if buffers[k, LOW] >= top:
             continue
         if buffers[k, SIZE] > low or buffers[k, WHY] == 0:

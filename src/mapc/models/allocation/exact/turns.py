@@ -19,7 +19,6 @@ from mapc.models.allocation.exact.peak import Lowering
 from mapc.models.allocation.exact.place import Placing
 from mapc.models.allocation.formulations import independent_parts, no_overlap_2d, part_of
 from mapc.models.allocation.heuristics import greedy
-from mapc.models.allocation.plan import AllocationPlan
 from mapc.models.allocation.problem import AllocationProblem
 from mapc.models.allocation.structure import peak_of
 from mapc.models.base import Search
@@ -44,11 +43,11 @@ def run(problem: AllocationProblem, search: Search) -> None:
     """
     if search.plan is None:
         quick = greedy(problem, search.seed, 1, search.done)
-        if problem.room is None or _peak(problem, quick.offset) <= problem.room:
+        start = problem.on_line(quick)
+        if problem.room is None or _peak(problem, start) <= problem.room:
             search.propose(quick, "greedy")
-        start = quick.offset
     else:
-        start = search.plan.offset
+        start = problem.on_line(search.plan)
     turns = _Turns(problem, search, start)
     if problem.room is None:
         search.prove(turns.height, SOURCE)
@@ -116,10 +115,11 @@ class _Part:
     def ask_solver(self, search: Search, time: float) -> None:
         """Ask a constraint solver whether the part fits its capacity, or its bound."""
         room = self.bound if self.lowering is not None else self.problem.room
-        program, lift = no_overlap_2d(replace(self.problem, capacity=room))
+        part = self.problem
+        program, lift = no_overlap_2d(part if part.banks else replace(part, capacity=room))
         solution = search.solve(program, prefer=("cpsat",), time=time)
         if solution.values is not None:
-            self.offset = lift(solution).offset
+            self.offset = self.problem.on_line(lift(solution))
             if self.lowering is not None:
                 self.lowering.offset = self.offset
         elif solution.status is Status.INFEASIBLE:
@@ -172,4 +172,4 @@ class _Turns:
         if part.peak < _peak(part.problem, self.offset[part.members]):
             self.offset[part.members] = part.offset
             if self.problem.room is None or _peak(self.problem, self.offset) <= self.problem.room:
-                self.search.propose(AllocationPlan(self.offset.copy()), SOURCE)
+                self.search.propose(self.problem.plan(self.offset.copy()), SOURCE)
