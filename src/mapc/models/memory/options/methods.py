@@ -21,6 +21,7 @@ from mapc.models.memory.options.greedy import fit, spare_pairs, take_all
 from mapc.models.memory.options.layout import Layout
 from mapc.models.memory.options.relaxed import relaxation, scaled
 from mapc.models.memory.options.reorder import improve
+from mapc.models.memory.options.rerun import best_runs, of_use
 from mapc.models.memory.options.timeline import Choice, Timeline
 from mapc.models.memory.problem import MemoryProblem
 
@@ -73,10 +74,10 @@ def solve_order(timeline: Timeline, search: Search, name: str) -> None:
     for room in rooms(timeline.problem):
         if search.done():
             return
-        choice = best_choice(timeline, room, search)
-        if choice is None or not worth_placing(timeline, choice, search):
+        found = best_found(timeline, room, search)
+        if found is None or not worth_placing(*found, search):
             return
-        if place(timeline, choice, search, f"gap model, {name}", exactly=True):
+        if place(*found, search, f"gap model, {name}", exactly=True):
             return
 
 
@@ -97,6 +98,18 @@ def place_with_less(timeline: Timeline, search: Search, source: str) -> None:
             break
     if search.plan is None and timeline.problem.options.prefetch == 0:
         place(timeline, timeline.at_least(), search, source)  # all alone at their steps: it fits
+
+
+def best_found(timeline: Timeline, room: int, search: Search) -> tuple[Timeline, Choice] | None:
+    """Return the best choice for an order, with the further runs it has, if any may help."""
+    if not of_use(timeline.problem):
+        choice = best_choice(timeline, room, search)
+        return None if choice is None else (timeline, choice)
+    found = best_runs(timeline, room, search)
+    if found is None or not timeline.problem.options.prefetch:
+        return found
+    choice = best_choice(found[0], room, search)
+    return None if choice is None else (found[0], choice)
 
 
 def best_choice(timeline: Timeline, room: int, search: Search) -> Choice | None:
