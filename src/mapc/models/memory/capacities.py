@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from mapc.graph.operators import IntArray
 from mapc.models.memory.bounds import ForcedSpans
+from mapc.models.memory.cuts import peak_bound
 from mapc.models.memory.exact import least_peak
 from mapc.models.memory.kept_order import chained
 from mapc.models.memory.methods import candidate_orders
@@ -44,8 +45,9 @@ class PeakBracket:
 def bracket_peak(problem: MemoryProblem) -> PeakBracket:
     """Find M_P, or bracket it.
 
-    The forced-live bytes and the peaks of the known orders decide most networks; where they
-    differ, sets of operators are searched for the smallest peak, up to `PEAK_STATES` of them.
+    The forced-live bytes and the peaks of the known orders decide most networks. Where they
+    differ, cuts raise the former, and sets of operators are searched for the smallest peak, up to
+    `PEAK_STATES` of them.
     """
     problem = chained(problem)
     lower = ForcedSpans(problem).smallest_peak
@@ -53,6 +55,13 @@ def bracket_peak(problem: MemoryProblem) -> PeakBracket:
     best = min(peaks, key=lambda name: peaks[name])
     if lower == peaks[best] or not problem.plain:
         return PeakBracket(lower, peaks[best], best)
+    cut = peak_bound(problem, [problem.graph.given_order], lower)
+    if cut.order is not None:
+        lower, name = cut.bound, "order of the narrowest cut"
+        peaks[name] = order_peak(problem, cut.order)
+        best = min(best, name, key=lambda name: peaks[name])
+        if lower == peaks[best]:
+            return PeakBracket(lower, peaks[best], best)
     peak = least_peak(problem, lower=lower, known=peaks[best], states=PEAK_STATES)
     if peak.bytes is None:
         return PeakBracket(peak.bound, peaks[best], best)

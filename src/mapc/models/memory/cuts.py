@@ -11,18 +11,20 @@ traffic in less than :math:`\max_o (W_o + L_o)` bytes, since in such a plan all 
 resident.
 
 **Extra traffic.** A live tensor that is off costs a load, and a write if it pays one
-(`MemoryProblem.pays_write`): :math:`c_t \in \{s_t, 2 s_t\}`. Those that are resident fit beside the
-working set :math:`W_o`. Hence, for any plan, its :math:`D` and any :math:`\mu \ge 0`,
+(`MemoryProblem.pays_write`): :math:`c_t \in \{s_t, 2 s_t\}`. Those that are resident fit into
+:math:`r = M - W_o` bytes together; so none of them is larger than that. Hence, for any plan, its
+:math:`D` and any :math:`\mu \ge 0`,
 
 .. math:: \mathit{extra} \ge \sum_{\text{off}} c_t
-   \ge \sum_{\text{off}} c_t + \mu \Bigl(\sum_{\text{resident}} s_t - (M - W_o)\Bigr)
-   \ge \min_D \sum_{t\ \text{live}} \min(c_t, \mu s_t) - \mu (M - W_o) .
+   \ge \sum_{\text{off}} c_t + \mu \Bigl(\sum_{\text{resident}} s_t - r\Bigr)
+   \ge \min_D \sum_{t\ \text{live}} w_t - \mu r, \qquad
+   w_t = \begin{cases} c_t & s_t > r \\ \min(c_t, \mu s_t) & s_t \le r . \end{cases}
 
 Each off tensor is charged for one load after ``o`` and, if it pays, the one write that precedes
 that load; different tensors pay separately, so the first step holds. As the costs per byte are 1
-and 2, these two are tried for :math:`\mu`. For a fixed :math:`D` the better one is the fractional
-knapsack, so that the bound is never below that of forced spans at one operator: what is forced
-live is live for every :math:`D`.
+and 2, :math:`\mu` is tried at 0, 1 and 2. For a fixed :math:`D` the better of the last two is the
+fractional knapsack or more, so that the bound is never below that of forced spans at one operator:
+what is forced live is live for every :math:`D`.
 
 **The cut.** Nodes are the operators that neither precede ``o`` nor follow it, a node :math:`y_t`
 (used) for each source, the producer for other tensors, and a node :math:`z_t` (no longer needed).
@@ -33,22 +35,41 @@ Arcs without limit go from an operator to its predecessors, from a reader to :ma
 minimum cut has :math:`y_t` on that side only where it must be, :math:`z_t` wherever it may be. ∎
 
 Nothing here depends on the known orders; they only say where it is worth looking. The bounds hold
-with and without addresses, for problems without options.
+with and without addresses, for problems without options. The minimum also says what should run
+before ``o``: orders come with the bounds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from mapc.graph.operators import IntArray
+from mapc.graph.operators import BoolArray, IntArray
 from mapc.models.memory.problem import MemoryProblem
 from mapc.models.memory.schedule import Schedule
 
 MOST_OPERATORS = 24
 """Operators at which cuts are computed, those with the largest need in the known orders."""
 SOURCE, SINK = 0, 1
+
+
+@dataclass(frozen=True, eq=False)
+class Narrowest:
+    """What one operator says about every order.
+
+    Attributes
+    ----------
+    bound : int
+        Bytes of peak, or of extra traffic.
+    order : int64[n_operators] or None
+        The file's order, but with as little live beside that operator as can be, or beside the
+        one with the largest need where none raised the bound; None where there was none to look at.
+    """
+
+    bound: int
+    order: IntArray | None
 
 
 class Network:
@@ -89,6 +110,10 @@ class Network:
                 total += pushed
         return total
 
+    def reached(self) -> list[bool]:
+        """Return which nodes lie on the source's side, after `cut`."""
+        return [level >= 0 for level in self._levels()]
+
     def _levels(self) -> list[int]:
         level = [-1] * len(self.arcs)
         level[SOURCE] = 0
@@ -122,7 +147,7 @@ class Network:
         return path
 
 
-def least_live(problem: MemoryProblem, operator: int, weight: IntArray) -> int:
+def least_live(problem: MemoryProblem, operator: int, weight: IntArray) -> tuple[int, BoolArray]:
     """Return the least weight live at the step of an operator, over all orders.
 
     Parameters
@@ -131,6 +156,13 @@ def least_live(problem: MemoryProblem, operator: int, weight: IntArray) -> int:
     operator : int
     weight : int64[n_tensors]
         Not negative, e.g. bytes.
+
+    Returns
+    -------
+    int
+        The weight.
+    bool[n_operators]
+        What runs before the operator where no more is live.
     """
     graph = problem.graph
     before, behind = graph.precedes[:, operator], graph.precedes[operator]
@@ -146,6 +178,18 @@ def least_live(problem: MemoryProblem, operator: int, weight: IntArray) -> int:
         for p in graph.predecessors[o].tolist():
             if where[o] > SINK and where[p] > SINK:
                 net.arc(where[o], where[p], limit)
+    certain = _add_tensors(problem, net, operator, where, weight)
+    total = certain + net.cut()
+    reached = np.asarray(net.reached(), dtype=np.bool_)
+    return total, reached[place]
+
+
+def _add_tensors(
+    problem: MemoryProblem, net: Network, operator: int, where: list[int], weight: IntArray
+) -> int:
+    """Add an arc for each tensor that may be live; return the weight of what is for certain."""
+    graph = problem.graph
+    limit = int(weight.sum()) + 1
     touched = set(graph.touched[operator].tolist())
     certain = 0
     for t in np.flatnonzero((weight > 0) & (graph.consumers.lengths > 0)).tolist():
@@ -159,7 +203,7 @@ def least_live(problem: MemoryProblem, operator: int, weight: IntArray) -> int:
             certain += int(weight[t])
         elif used != SINK and over != SOURCE and used != over:
             net.arc(used, over, int(weight[t]))
-    return certain + net.cut()
+    return certain
 
 
 def _used(net: Network, readers: Sequence[int], limit: int) -> int:
@@ -193,7 +237,7 @@ def peak_bound(
     orders: Sequence[IntArray],
     lower: int = 0,
     done: Callable[[], bool] | None = None,
-) -> int:
+) -> Narrowest:
     """Return bytes in which no order runs without extra traffic: a lower bound on M_P.
 
     Parameters
@@ -208,19 +252,21 @@ def peak_bound(
         Whether to stop, asked before each cut.
     """
     need = _need(problem, orders)
+    order = None
     for o in np.argsort(-need, kind="stable")[:MOST_OPERATORS].tolist():
         if need[o] <= lower or (done is not None and done()):
             break
-        live = least_live(problem, o, problem.sizes)
-        lower = max(lower, int(problem.working_set[o]) + live)
-    return lower
+        live, before = least_live(problem, o, problem.sizes)
+        if (found := int(problem.working_set[o]) + live) > lower:
+            lower, order = found, _split(problem, before, o)
+    return Narrowest(lower, order)
 
 
 def traffic_bound(
     problem: MemoryProblem,
     orders: Sequence[IntArray],
     done: Callable[[], bool] | None = None,
-) -> int:
+) -> Narrowest:
     """Return extra bytes that one operator forces in every order.
 
     Parameters
@@ -232,15 +278,30 @@ def traffic_bound(
     done : callable, optional
         Whether to stop, asked before each cut.
     """
-    need = _need(problem, orders)
-    best = 0
+    need, sizes, cost = _need(problem, orders), problem.sizes, problem.loss_cost
+    best = Narrowest(0, None)
     for o in np.argsort(-need, kind="stable")[:MOST_OPERATORS].tolist():
         left = problem.room - int(problem.working_set[o])
-        for price, weight in ((1, problem.sizes), (2, problem.loss_cost)):
+        for price in (0, 1, 2):
             if need[o] <= problem.room or (done is not None and done()):
                 return best
-            best = max(best, least_live(problem, o, weight) - price * left)
+            weight = np.where(sizes > left, cost, np.minimum(cost, price * sizes))
+            live, before = least_live(problem, o, weight)
+            raises = live - price * left > best.bound
+            if raises or (price == 2 and best.order is None):
+                bound = max(best.bound, live - price * left)
+                best = Narrowest(bound, _split(problem, before, o))
     return best
+
+
+def _split(problem: MemoryProblem, before: BoolArray, operator: int) -> IntArray:
+    """Return the file's order with some operators first, then this one, then the others.
+
+    ``before`` is closed under predecessors and holds those of ``operator``.
+    """
+    given = problem.graph.given_order
+    rest = ~before[given] & (given != operator)
+    return np.concatenate([given[before[given]], [operator], given[rest]])
 
 
 def _need(problem: MemoryProblem, orders: Sequence[IntArray]) -> IntArray:

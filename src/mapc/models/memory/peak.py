@@ -21,6 +21,7 @@ from mapc.models.base import BOUND, EXACT, HEURISTIC, Method, Search, Verdict
 from mapc.models.memory.addresses import NODES, Rectangles
 from mapc.models.memory.bounds import ForcedSpans
 from mapc.models.memory.capacities import PEAK_STATES, order_peak
+from mapc.models.memory.cuts import peak_bound
 from mapc.models.memory.exact import least_peak
 from mapc.models.memory.methods import candidate_orders
 from mapc.models.memory.options.greedy import take_all
@@ -82,6 +83,7 @@ def search_orders(problem: MemoryProblem, search: Search) -> None:
     known = order_peak(problem, order)
     floor = 0 if search.bound is None else int(search.bound)
     if problem.plain and floor < known:
+        floor = peak_bound(problem, [order], floor, search.done).bound
         started = search.remaining()
 
         def done() -> bool:

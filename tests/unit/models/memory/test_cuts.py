@@ -1,5 +1,7 @@
 """Least bytes live beside an operator, against all orders."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -37,7 +39,14 @@ def test_no_order_has_less_live_and_some_order_has_as_much(
     orders = list(all_orders(problem.graph))
     for o in range(problem.graph.n_operators):
         least = min(live_at(problem, order, o, weight) for order in orders)
-        assert least_live(problem, o, weight) == least
+        found, before = least_live(problem, o, weight)
+        assert found == least
+        # what it says should run before is an order, with no more live
+        first = [p for p in problem.graph.given_order.tolist() if before[p]]
+        rest = [p for p in problem.graph.given_order.tolist() if not before[p] and p != o]
+        order = (*first, o, *rest)
+        assert problem.graph.is_topological(np.array(order))
+        assert live_at(problem, order, o, weight) == least
 
 
 @settings(max_examples=60, deadline=None)
@@ -47,17 +56,18 @@ def test_no_order_beats_the_bounds(problem: MemoryProblem) -> None:
     given_order = [problem.graph.given_order]
     optimum = dijkstra(problem)
     assert optimum is not None
-    assert spans.single_operator_bound() <= traffic_bound(problem, given_order) <= optimum
+    assert spans.single_operator_bound() <= traffic_bound(problem, given_order).bound <= optimum
     peaks = [Schedule(problem, np.array(o)).peak for o in all_orders(problem.graph)]
-    assert spans.smallest_peak <= peak_bound(problem, given_order) <= min(peaks)
+    lower = spans.smallest_peak
+    assert lower <= peak_bound(problem, given_order, lower).bound <= min(peaks)
 
 
 @settings(max_examples=30, deadline=None)
 @given(problem=small_problems())
 def test_known_orders_only_say_where_to_look(problem: MemoryProblem) -> None:
     orders = [np.array(o) for o in all_orders(problem.graph)]
-    assert peak_bound(problem, orders) == peak_bound(problem, orders[-1:])
-    assert traffic_bound(problem, orders) == traffic_bound(problem, orders[-1:])
+    assert peak_bound(problem, orders).bound == peak_bound(problem, orders[-1:]).bound
+    assert traffic_bound(problem, orders).bound == traffic_bound(problem, orders[-1:]).bound
 
 
 def branches() -> MemoryProblem:
@@ -86,17 +96,28 @@ def test_what_is_live_for_every_choice_but_forced_for_none() -> None:
     order = [problem.graph.given_order]
     assert ForcedSpans(problem).live_bytes[2] == 0
     assert ForcedSpans(problem).smallest_peak == 153
-    assert least_live(problem, 2, problem.sizes) == 1
-    assert peak_bound(problem, order) == 154
+    assert least_live(problem, 2, problem.sizes)[0] == 1
+    assert peak_bound(problem, order).bound == 154
     assert ForcedSpans(problem).single_operator_bound() == 0
-    assert traffic_bound(problem, order) == dijkstra(problem) == 2
+    assert traffic_bound(problem, order).bound == dijkstra(problem) == 2
+
+
+def test_what_is_larger_than_the_room_is_off_as_a_whole() -> None:
+    problem = branches()
+    sizes = problem.graph.tensor_bytes.copy()
+    sizes[1] = 3
+    wider = replace(problem, graph=replace(problem.graph, tensor_bytes=sizes), capacity=155)
+    # two bytes of room do not keep two of a's three
+    assert traffic_bound(wider, [wider.graph.given_order]).bound == dijkstra(wider) == 6
 
 
 def test_a_deadline_leaves_what_was_known() -> None:
     problem = branches()
     order = [problem.graph.given_order]
-    assert peak_bound(problem, order, lower=7, done=lambda: True) == 7
-    assert traffic_bound(problem, order, done=lambda: True) == 0
+    stopped = peak_bound(problem, order, lower=7, done=lambda: True)
+    assert (stopped.bound, stopped.order) == (7, None)
+    stopped = traffic_bound(problem, order, done=lambda: True)
+    assert (stopped.bound, stopped.order) == (0, None)
 
 
 @pytest.mark.parametrize(("room", "cut"), [(4, 6), (3, 6), (1, 4), (0, 3)])
