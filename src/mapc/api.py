@@ -7,6 +7,8 @@ other. `with_budgets` sets what ``read`` takes as ``budgets`` on a problem that 
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from os import PathLike, fspath
@@ -15,6 +17,7 @@ from typing import Any
 from mapc.errors import CheckError, UsageError
 from mapc.models import family_of
 from mapc.models.base import aimed
+from mapc.models.fronts import Front, Sweeper
 from mapc.program.model import Program
 from mapc.solvers.base import OnEvent, Solution
 from mapc.solvers.result import Result
@@ -248,6 +251,116 @@ def solve(
         on_event=on_event,
     )
     return run.run(methods)
+
+
+def front(
+    problem: Any,
+    *,
+    points: int | str | None = None,
+    gap: float = 0.0,
+    time_limit: float | None = 60.0,
+    seed: int = 0,
+    workers: int = 1,
+    memory_limit: int | None = None,
+    backends: Sequence[str] | None = None,
+    on_step: Callable[[str], None] | None = None,
+) -> Front:
+    """Return the best objective against the one resource there is.
+
+    Of a bits problem the loss against the one budget; of a memory problem the extra traffic against
+    the capacity, each point with its bound.
+
+    Parameters
+    ----------
+    problem : BitsProblem or MemoryProblem
+    points : int, str or None
+        How many amounts of the resource to ask for, evenly spread; ``"all"``: every point; None:
+        of bits all supported points, of memory every point.
+    gap : float
+        Relative gap that is good enough.
+    time_limit : float or None
+        Seconds of wall time for all of it; a memory front comes as far as it gets.
+    seed, workers, memory_limit, backends
+        As for `solve`.
+    on_step : callable, optional
+        Receives a line after every capacity.
+
+    Raises
+    ------
+    UsageError
+        For a family without fronts, and problems with no one resource to sweep.
+    FrontError
+        If every point is asked for and there are too many.
+    """
+    check_front(problem)
+    if not gap >= 0:
+        raise UsageError(f"gap {gap}: expected a fraction >= 0")
+    options = {"seed": seed, "workers": workers, "memory_limit": memory_limit, "backends": backends}
+    sweep = _Sweep(gap, time_limit, options, on_step)
+    sweeper: Sweeper = import_module(FRONTS[family_of(problem).kind]).front
+    return sweeper(problem, points, sweep)
+
+
+FRONTS = {"bits": "mapc.models.bits.sweep", "memory": "mapc.models.memory.front"}
+"""Families with fronts, and the modules with their ``front(problem, points, sweep)``."""
+
+
+def check_front(problem: Any) -> None:
+    """Refuse a problem of a family without fronts."""
+    kind = family_of(problem).kind
+    if kind not in FRONTS:
+        raise UsageError(
+            f"--front does not apply to {kind} problems; expected one of {', '.join(FRONTS)}"
+        )
+
+
+class _Sweep:
+    """The time, and the portfolio, of a front."""
+
+    def __init__(
+        self,
+        gap: float,
+        time_limit: float | None,
+        options: Mapping[str, Any],
+        on_step: Callable[[str], None] | None,
+    ) -> None:
+        self.gap, self.time_limit, self.options, self.on_step = gap, time_limit, options, on_step
+        self.started = time.monotonic()
+
+    def remaining(self) -> float:
+        if self.time_limit is None:
+            return math.inf
+        return self.time_limit - (time.monotonic() - self.started)
+
+    def stop(self) -> bool:
+        return self.remaining() <= 0
+
+    def say(self, text: str) -> None:
+        if self.on_step is not None:
+            self.on_step(text)
+
+    def solve(
+        self,
+        problem: Any,
+        *,
+        minimize: str | None = None,
+        seconds: float | None = None,
+        start: Any = None,
+        bound: int | None = None,
+    ) -> Result:
+        from mapc.solvers.portfolio import Portfolio
+
+        family, asked = aimed(family_of(problem), problem, minimize)
+        run = Portfolio(
+            family,
+            asked,
+            time_limit=seconds,
+            gap=self.gap,
+            start=start,
+            floor=bound,
+            **self.options,
+        )
+        return run.run()
 
 
 def compare(

@@ -42,14 +42,17 @@ if TYPE_CHECKING:
 @click.option("--memory-limit", metavar="SIZE", help="Memory of each solver, e.g. 4GiB.")
 @click.option("-o", "--output", metavar="PLAN", help="Write the plan: .json, or .csv for buffers.")
 @click.option(
-    "--front", is_flag=True, help="Loss against the one budget, whole (bits); -o .csv or .json."
+    "--front",
+    is_flag=True,
+    help="Loss against the one budget (bits) or extra traffic against capacity (memory), whole; "
+    "-o .csv or .json.",
 )
 @click.option(
     "--points",
     callback=parse_points,
     metavar="N|all",
-    help="With --front: the best choices at N budgets, each with its bound, or every point there "
-    "is, instead of those on the convex hull.",
+    help="With --front: the best plans at N budgets or capacities, each with its bound, or every "
+    "point there is; of bits by default those on the convex hull.",
 )
 @click.option(
     "--minimize",
@@ -80,7 +83,18 @@ def solve(
     if front:
         _refuse_beside_front(methods, require_optimal, minimize)
         check_target(output, SUFFIXES, source=file)
-        run_front(read_problem(file, reading), points, gap, time_limit, output, as_json)
+        run_front(
+            read_problem(file, reading),
+            points,
+            output,
+            as_json,
+            quiet=quiet,
+            gap=gap,
+            time_limit=time_limit,
+            seed=seed,
+            workers=workers,
+            memory_limit=None if memory_limit is None else parse_bytes(memory_limit),
+        )
         return
     if points is not None:
         raise UsageError("--points: says how many points of a front; expected --front")

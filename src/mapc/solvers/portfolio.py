@@ -37,7 +37,11 @@ NODES_PER_WORK = 1_000
 
 
 class Portfolio:
-    """One run: implements `mapc.models.base.Search` for the family's methods."""
+    """One run: implements `mapc.models.base.Search` for the family's methods.
+
+    It begins with ``start``, a plan of the problem, and ``floor``, a bound that holds for all of
+    its plans, where they are given.
+    """
 
     def __init__(
         self,
@@ -51,8 +55,11 @@ class Portfolio:
         memory_limit: int | None = None,
         backends: Sequence[str] | None = None,
         on_event: OnEvent | None = None,
+        start: Any = None,
+        floor: Number | None = None,
     ) -> None:
         self.family, self.problem = family, problem
+        self.start, self.floor = start, floor
         self.time_limit, self.target, self.seed = time_limit, gap, seed
         self.workers, self.memory_limit = workers, memory_limit
         self.backends = None if backends is None else tuple(backends)
@@ -158,6 +165,10 @@ class Portfolio:
         registry.prepare(
             ("highs",) if self.backends is None else self.backends
         )  # loads while the first methods run
+        if self.start is not None:
+            self.propose(self.start, "known plan")
+        if self.floor is not None:
+            self.prove(self.floor, "known bound")
         failure: Exception | None = None
         try:
             for method in chosen:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mapc
-from mapc.cli import front
 from mapc.graph.operators import Ragged
+from mapc.models.bits import sweep
 from mapc.models.bits.problem import BitsProblem
 
 
@@ -62,7 +62,7 @@ problems = st.integers(1, 3).flatmap(
 @settings(deadline=None, max_examples=60)
 @given(problems, st.integers(0, 5))
 def test_no_choice_lies_below_the_front(problem, price):
-    found = front.supported(problem, 0)
+    found = sweep.supported(problem, 0)
     points = list(zip(found.columns["cost"], found.columns["loss"], strict=True))
     every = choices(problem)
     assert set(points) <= set(every)
@@ -75,7 +75,7 @@ def test_no_choice_lies_below_the_front(problem, price):
 @settings(deadline=None, max_examples=60)
 @given(problems, st.integers(2, 5))
 def test_certified_points_are_the_best_choices(problem, n):
-    found = front.certified(problem, 0, n, gap=0.0, stop=lambda: False)
+    found = sweep.certified(problem, 0, n, gap=0.0, stop=lambda: False)
     assert len(found) == n
     every = choices(problem)
     best = min(every, key=lambda choice: (choice[1], choice[0]))
@@ -91,7 +91,7 @@ def test_certified_points_are_the_best_choices(problem, n):
 @settings(deadline=None, max_examples=60)
 @given(problems)
 def test_all_points_are_those_that_nothing_beats(problem):
-    found = front.complete(problem, 0)
+    found = sweep.complete(problem, 0)
     every = set(choices(problem))
     best = {
         (cost, loss)
@@ -104,7 +104,7 @@ def test_all_points_are_those_that_nothing_beats(problem):
 def test_a_stopped_search_keeps_its_bound():
     rng = np.random.default_rng(0)
     problem = separable(rng.uniform(1, 2, (40, 4)), rng.integers(1, 1000, (40, 4)))
-    found = front.certified(problem, 0, 4, gap=0.0, stop=lambda: True)
+    found = sweep.certified(problem, 0, 4, gap=0.0, stop=lambda: True)
     for name in ("gap", "loss", "bound"):
         assert len(found.columns[name]) == 4
     for loss, bound, gap in zip(
@@ -119,7 +119,7 @@ def test_a_stopped_search_keeps_its_bound():
     [("bits", 4, [2.0, 4.0]), ("bytes", 32, [2.0, 4.0]), ("us", 4, None), ("bits", 0, None)],
 )
 def test_bits_per_weight_where_they_mean_something(unit, weights, expected):
-    found = front.supported(separable([[2, 1]], [[8, 16]], unit, weights), 0)
+    found = sweep.supported(separable([[2, 1]], [[8, 16]], unit, weights), 0)
     assert found.columns.get("bits_per_weight") == expected
 
 
@@ -245,7 +245,53 @@ def test_losses_that_do_not_add_up(run, layers):
     assert (done.exit_code, "add up over groups" in done.stderr) == (2, True)
 
 
-def test_a_family_without_fronts(run, net):
-    done = run("solve", net, "--front")
+def test_a_family_without_fronts(run, buffers):
+    done = run("solve", buffers, "--front")
     assert done.exit_code == 2
-    assert "--front does not apply to memory problems; expected one of bits" in done.stderr
+    assert "--front does not apply to allocation problems; expected one of bits, memory" in (
+        done.stderr
+    )
+
+
+# -- memory: "a" (4 bytes) leaves and comes back below 16 bytes ------------------------------------
+
+
+def test_traffic_against_capacity(run, net):
+    done = run("solve", net, "--front", "--time-limit", "none", "-q")
+    assert (done.exit_code, done.stderr) == (0, "")
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert lines[:4] == [
+        "cost traffic bound gap status least",
+        "12 B 8 B 8 B 0 % optimal 12 B",
+        "16 B 0 B 0 B 0 % optimal 16 B",
+        "front 2 points of traffic against capacity",
+    ]
+
+
+def test_columns_of_memory_are_those_of_bits(run, net, tmp_path):
+    table = tmp_path / "front.csv"
+    run("solve", net, "--front", "--time-limit", "none", "-q", "-o", table)
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert list(rows[0]) == ["cost", "traffic", "bound", "gap", "status", "least"]
+    assert [row["cost"] for row in rows] == ["12", "16"]
+    found = json.loads(
+        run("solve", net, "--front", "--points", 3, "--time-limit", "none", "--json").stdout
+    )
+    assert (found["kind"], found["resource"], found["unit"]) == ("memory", "capacity", "bytes")
+    assert (found["points"], found["count"]) == ("certified", 3)
+    assert found["budget"] == [12, 16, 16]
+    assert found["traffic"] == found["bound"] == [8, 0, 0]
+    assert found["gap"] == [0, 0, 0]
+
+
+def test_steps_of_a_memory_front_are_told(run, net):
+    done = run("solve", net, "--front", "--time-limit", "none", "--json")
+    assert "capacity 12: 8 B extra off-chip traffic" in done.stderr
+    assert json.loads(done.stdout)["points"] == "all"
+
+
+def test_a_memory_front_in_python(net):
+    found = mapc.front(mapc.read(net), time_limit=None)
+    assert (found.kind, found.value, found.columns["traffic"]) == ("all", "traffic", [8, 0])
+    with pytest.raises(mapc.UsageError, match="gap -1: expected a fraction"):
+        mapc.front(mapc.read(net), gap=-1)
