@@ -13,6 +13,7 @@ from mapc.models.memory.capacities import bracket_peak, order_peak, with_capacit
 from mapc.models.memory.formulations import FORMULATIONS
 from mapc.models.memory.kept_order import chained, with_given_order
 from mapc.models.memory.methods import METHODS
+from mapc.models.memory.options.bank_sets import unsplittable
 from mapc.models.memory.options.methods import with_options
 from mapc.models.memory.problem import MemoryProblem
 from mapc.models.memory.verify import verify
@@ -41,6 +42,14 @@ class MemoryFamily:
                 f"{problem.smallest_capacity} bytes for its inputs, outputs and workspace; "
                 f"the scratchpad has {problem.room}; give at least "
                 f"{problem.smallest_capacity} (M_R)"
+            )
+        stuck = unsplittable(problem) if problem.options.banks else None
+        if stuck is not None:
+            sizes = ", ".join(f"{name} {size}" for name, size in problem.options.banks)
+            raise InfeasibleError(
+                f"operator {problem.graph.operator_names[stuck]!r}: its inputs, outputs and "
+                f"workspace, with what is pinned, cannot be split among the banks ({sizes} bytes), "
+                f"though they are {problem.working_set[stuck]} bytes of {problem.room}"
             )
 
     def facts(self, problem: MemoryProblem) -> dict[str, Any]:

@@ -12,14 +12,18 @@ from dataclasses import replace
 import numpy as np
 
 from mapc.graph.operators import IntArray
+from mapc.models.allocation import exact
+from mapc.models.allocation.bounds import lower_bound
 from mapc.models.allocation.formulations import no_overlap_2d
 from mapc.models.base import Method, Search
 from mapc.models.memory import methods as plain
+from mapc.models.memory.addresses import NODES
 from mapc.models.memory.exact import least_traffic
+from mapc.models.memory.options.bank_layout import layout_of, nothing_kept, placeable
 from mapc.models.memory.options.choice_model import ChoiceModel
 from mapc.models.memory.options.greedy import fit, spare_pairs, take_all
 from mapc.models.memory.options.layout import Layout
-from mapc.models.memory.options.relaxed import relaxation, scaled
+from mapc.models.memory.options.relaxed import relaxation, relaxations, scaled
 from mapc.models.memory.options.reorder import improve
 from mapc.models.memory.options.rerun import best_runs, of_use
 from mapc.models.memory.options.timeline import Choice, Timeline
@@ -96,7 +100,11 @@ def place_with_less(timeline: Timeline, search: Search, source: str) -> None:
         choice = fit(timeline, room)
         if choice is None or place(timeline, choice, search, source):
             break
-    if search.plan is None and timeline.problem.options.prefetch == 0:
+    if search.plan is None and timeline.problem.options.banks:
+        plan = nothing_kept(timeline)
+        if plan is not None:
+            search.propose(plan, source)
+    elif search.plan is None and timeline.problem.options.prefetch == 0:
         place(timeline, timeline.at_least(), search, source)  # all alone at their steps: it fits
 
 
@@ -138,7 +146,8 @@ def place(
     makes fewer and longer blocks; ``exactly`` asks a solver as well.
     """
     spared = spare_pairs(timeline, choice, timeline.problem.room)
-    layouts = [Layout(timeline, variant) for variant in (spared, take_all(timeline, choice))]
+    layouts = [layout_of(timeline, variant) for variant in (spared, take_all(timeline, choice))]
+    layouts = [layout for layout in layouts if placeable(layout)]
     for layout in layouts:
         offset = layout.place(search.seed, PACKING_ROUNDS)
         if offset is not None:
@@ -155,24 +164,32 @@ def place(
 
 
 def place_exactly(layout: Layout, search: Search) -> IntArray | None:
-    """Ask a solver for addresses."""
-    program, lift = no_overlap_2d(layout.problem())
+    """Ask a solver for addresses; in banks the search comes first, which mostly settles it."""
+    problem = layout.problem()
+    if problem.banks and (search.deterministic or exact.ready()):
+        answer = exact.place(problem, seed=search.seed, nodes=NODES, done=search.done, table=False)
+        if answer.offset is not None or answer.proven_infeasible:
+            return answer.offset
+    if lower_bound(problem) > (problem.room or 0):
+        return None
+    program, lift = no_overlap_2d(problem)
     solution = search.solve(
         program, prefer=("cpsat",), time=max(1.0, min(10.0, search.remaining() / 4)), work=15.0
     )
-    return None if solution.values is None else lift(solution).offset
+    return None if solution.values is None else problem.on_line(lift(solution))
 
 
 def search_relaxation(problem: MemoryProblem, search: Search) -> None:
-    """All orders of a plain relaxation: a bound, and an order to solve with the options.
+    """All orders of plain relaxations: bounds, and orders to solve with the options.
 
     With in-place pairs there is no relaxation. Then the order is the best one without them, in the
     room that takes if there is less; it proves nothing.
     """
-    relaxed = relaxation(problem)
-    bounds = relaxed is not None
+    bounds = relaxations(problem)
+    relaxed = bounds[0][0] if bounds else None
     if relaxed is None:
-        apart = replace(problem, options=replace(problem.options, in_place=()))
+        options = replace(problem.options, in_place=(), banks=(), confined=())
+        apart = replace(problem, options=options)
         relaxed = relaxation(replace(apart, capacity=max(problem.room, apart.smallest_capacity)))
     if relaxed is None:
         return
@@ -183,11 +200,13 @@ def search_relaxation(problem: MemoryProblem, search: Search) -> None:
         return search.done() or (not search.deterministic and started - search.remaining() > until)
 
     states = COUNTED_STATES if search.deterministic else STATES
-    found = least_traffic(relaxed, states=states, done=done)
-    if bounds:
-        search.prove(scaled(found.bound, problem.options), "exact search")
-    if found.order is not None and not search.done():
-        solve_order(Timeline(problem, found.order), search, "exact search")
+    for plain_problem, part, whole in bounds or [(relaxed, 1, 1)]:
+        found = least_traffic(plain_problem, states=states, done=done)
+        if bounds:
+            least = scaled(found.bound, problem.options)
+            search.prove(-(-least * part // whole), "exact search")
+        if found.order is not None and not search.done():
+            solve_order(Timeline(problem, found.order), search, "exact search")
 
 
 def search_orders(problem: MemoryProblem, search: Search) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 from mapc.errors import InstanceError, UsageError
 from mapc.models.memory.options.model import MAX_PAIRS, Options, Triple
 from mapc.models.memory.problem import MemoryProblem
+from mapc.units import parse_bytes
 
 OBJECTIVES = {"bytes": 1, "energy": 163, "time": 39}
 """Cost of a byte in either direction."""
@@ -43,7 +44,9 @@ def apply_rules(problem: MemoryProblem, texts: Iterable[str]) -> MemoryProblem:
     ``objective=bytes|energy|time``; ``read-cost=N``, ``write-cost=N``, ``stream-cost=N``;
     ``weights=resident|pinned|streamed`` for all constants that are read; ``pinned=TENSOR``,
     ``streamed=TENSOR`` (by all its readers); ``in-place=elementwise|none``; ``prefetch=STEPS``;
-    ``order=given|free``; ``recompute=elementwise|all|none|OPERATOR`` (repeated, it adds) and
+    ``order=given|free``; ``banks=[NAME:]SIZE+[NAME:]SIZE+...|none`` instead of one scratchpad, and
+    ``confined=TENSOR:BANK`` (repeated, it adds; applied behind the banks);
+    ``recompute=elementwise|all|none|OPERATOR`` (repeated, it adds) and
     ``recompute-cost=N`` per byte that such an operator writes, for all of them. Wherever these two
     stand, they are applied last. Without a cost, running again costs what loading the outputs
     would: what it saves is the write, and no plan becomes worse than it says as long as operators
@@ -63,8 +66,11 @@ def apply_rules(problem: MemoryProblem, texts: Iterable[str]) -> MemoryProblem:
             options = RULES[name](problem, options, value)
         except ValueError as error:
             raise UsageError(f"rule {text!r}: expected {error}") from None
+    capacity, note = problem.capacity, problem.capacity_note
+    if options.banks != problem.options.banks and options.banks:
+        capacity, note = None, ""
     try:
-        return replace(problem, options=options)
+        return replace(problem, options=options, capacity=capacity, capacity_note=note)
     except InstanceError as error:
         raise UsageError(str(error)) from None
 
@@ -198,6 +204,26 @@ def _order(problem: MemoryProblem, options: Options, value: str) -> Options:
     return replace(options, keep_order=value == "given")
 
 
+def _banks(problem: MemoryProblem, options: Options, value: str) -> Options:
+    banks: list[tuple[str, int]] = []
+    for k, one in enumerate(value.split("+") if value != "none" else ()):
+        name, colon, size = one.rpartition(":")
+        try:
+            banks.append((name.strip() if colon else f"bank{k}", parse_bytes(size.strip())))
+        except UsageError:
+            raise ValueError("sizes as 512KiB+256KiB, each with NAME: if it has one") from None
+    return replace(options, banks=tuple(banks), confined=())
+
+
+def _confined(problem: MemoryProblem, options: Options, value: str) -> Options:
+    tensor, _, bank = value.rpartition(":")
+    names = [name for name, _ in options.banks]
+    if bank not in names:
+        raise ValueError(f"TENSOR:BANK with one of the banks, {', '.join(names) or 'none'}")
+    pair = (_tensor(problem, tensor), names.index(bank))
+    return replace(options, confined=tuple({*options.confined, pair}))
+
+
 RULES: dict[str, Callable[[MemoryProblem, Options, str], Options]] = {
     "objective": _objective,
     "read-cost": _number("read_cost"),
@@ -209,9 +235,11 @@ RULES: dict[str, Callable[[MemoryProblem, Options, str], Options]] = {
     "in-place": _in_place,
     "prefetch": _number("prefetch"),
     "order": _order,
+    "banks": _banks,
+    "confined": _confined,
     "recompute": _recompute,
     "recompute-cost": _recompute_cost,
 }
 """By name: ``rule(problem, options, value) -> options``; ValueError says what would be right."""
-LAST = {"recompute": 1, "recompute-cost": 2}
+LAST = {"confined": 1, "recompute": 1, "recompute-cost": 2}
 """Rules that need to know what the others say, and their turn."""
