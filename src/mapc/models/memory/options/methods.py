@@ -12,14 +12,10 @@ from dataclasses import replace
 import numpy as np
 
 from mapc.graph.operators import IntArray
-from mapc.models.allocation import exact
-from mapc.models.allocation.bounds import lower_bound
 from mapc.models.allocation.formulations import no_overlap_2d
 from mapc.models.base import Method, Search
 from mapc.models.memory import methods as plain
-from mapc.models.memory.addresses import NODES
 from mapc.models.memory.exact import least_traffic
-from mapc.models.memory.options.bank_layout import layout_of, nothing_kept, placeable
 from mapc.models.memory.options.choice_model import ChoiceModel
 from mapc.models.memory.options.greedy import fit, spare_pairs, take_all
 from mapc.models.memory.options.layout import Layout
@@ -100,11 +96,7 @@ def place_with_less(timeline: Timeline, search: Search, source: str) -> None:
         choice = fit(timeline, room)
         if choice is None or place(timeline, choice, search, source):
             break
-    if search.plan is None and timeline.problem.options.banks:
-        plan = nothing_kept(timeline)
-        if plan is not None:
-            search.propose(plan, source)
-    elif search.plan is None and timeline.problem.options.prefetch == 0:
+    if search.plan is None and timeline.problem.options.prefetch == 0:
         place(timeline, timeline.at_least(), search, source)  # all alone at their steps: it fits
 
 
@@ -146,8 +138,7 @@ def place(
     makes fewer and longer blocks; ``exactly`` asks a solver as well.
     """
     spared = spare_pairs(timeline, choice, timeline.problem.room)
-    layouts = [layout_of(timeline, variant) for variant in (spared, take_all(timeline, choice))]
-    layouts = [layout for layout in layouts if placeable(layout)]
+    layouts = [Layout(timeline, variant) for variant in (spared, take_all(timeline, choice))]
     for layout in layouts:
         offset = layout.place(search.seed, PACKING_ROUNDS)
         if offset is not None:
@@ -164,19 +155,12 @@ def place(
 
 
 def place_exactly(layout: Layout, search: Search) -> IntArray | None:
-    """Ask a solver for addresses; in banks the search comes first, which mostly settles it."""
-    problem = layout.problem()
-    if problem.banks and (search.deterministic or exact.ready()):
-        answer = exact.place(problem, seed=search.seed, nodes=NODES, done=search.done, table=False)
-        if answer.offset is not None or answer.proven_infeasible:
-            return answer.offset
-    if lower_bound(problem) > (problem.room or 0):
-        return None
-    program, lift = no_overlap_2d(problem)
+    """Ask a solver for addresses."""
+    program, lift = no_overlap_2d(layout.problem())
     solution = search.solve(
         program, prefer=("cpsat",), time=max(1.0, min(10.0, search.remaining() / 4)), work=15.0
     )
-    return None if solution.values is None else problem.on_line(lift(solution))
+    return None if solution.values is None else lift(solution).offset
 
 
 def search_relaxation(problem: MemoryProblem, search: Search) -> None:
@@ -188,8 +172,7 @@ def search_relaxation(problem: MemoryProblem, search: Search) -> None:
     bounds = relaxations(problem)
     relaxed = bounds[0][0] if bounds else None
     if relaxed is None:
-        options = replace(problem.options, in_place=(), banks=(), confined=())
-        apart = replace(problem, options=options)
+        apart = replace(problem, options=replace(problem.options, in_place=()))
         relaxed = relaxation(replace(apart, capacity=max(problem.room, apart.smallest_capacity)))
     if relaxed is None:
         return
