@@ -55,10 +55,9 @@ class _BankMoves:
             if not rest:
                 yield frozenset(), there, frozenset()
                 return
-            for b, at in self.free(
-                self.taken(there), self.plain.size[rest[0]], self.banks[rest[0]]
-            ):
-                yield from extend(rest[1:], there | {(rest[0], 0, b, at)})
+            t = rest[0]
+            for b, at in self.free(self.taken(there), self.plain.size[t], self.banks[t]):
+                yield from extend(rest[1:], there | {(t, 0, b, at)})
 
         yield from extend(self.pinned, frozenset())
 
@@ -97,7 +96,7 @@ class _BankMoves:
         price = sum(plain.q * plain.size[t] for t in missing)
         pairs = [(a, b) for p, a, b in self.options.in_place if p == o and a in usable]
         for some in _apart(pairs):
-            for made in self.outputs(o, resident, dict((b, a) for a, b in some)):
+            for made in self.outputs(o, resident, {b: a for a, b in some}):
                 gone = {a for a, _ in some}
                 left = frozenset(one for one in resident if one[0] not in gone)
                 yield price, self.tidy((done | {o}, left | made, copied))

@@ -2,9 +2,10 @@
 
 Columns in any order: ``id`` (or ``buffer``, ``buffer_id``), ``lower`` (or ``begin``, ``start``),
 ``upper`` or ``end``, ``size``. Lifetimes ``[lower, upper)`` are half-open; a column called ``end``
-holds the last step *inside* the lifetime, as minimalloc reads it. Optional: ``alignment`` (the same
-for all buffers), ``fixed`` (an address that is given; empty or -1: none), ``offset`` (the address
-in a solution), ``gaps`` and ``kind`` (empty, ignored).
+holds the last step *inside* the lifetime, as minimalloc reads it. Optional: ``alignment`` (of each
+buffer's address; sizes are rounded up to the greatest common divisor of all), ``fixed`` (an address
+that is given; empty or -1: none), ``offset`` (the address in a solution), ``gaps`` and ``kind``
+(empty, ignored).
 Lines before the header that start with ``#`` are comments.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from pathlib import Path
 
@@ -54,13 +56,13 @@ def parse_buffers(
     ------
     InstanceError
         With line and column: for missing, unknown or repeated columns, rows of another length,
-        what is no integer, gaps in lifetimes, differing alignments, and all that
+        what is no integer, gaps in lifetimes, and all that
         `AllocationProblem` refuses.
     """
     try:
         columns, rows = _table(text)
         lower, upper = _integers("lower", columns, rows), _integers("upper", columns, rows)
-        alignment = _alignment(columns, rows)
+        alignment, alignments = _alignment(columns, rows)
         _refuse_gaps(columns, rows)
         problem = AllocationProblem(
             name=name,
@@ -70,6 +72,7 @@ def parse_buffers(
             size=np.asarray(_integers("size", columns, rows), dtype=np.int64),
             alignment=alignment,
             fixed=_fixed(columns, rows),
+            alignments=alignments,
         )
         return problem, _offsets(columns, rows)
     except InstanceError as error:
@@ -86,13 +89,15 @@ def write_csv(
     Raises
     ------
     UsageError
-        For a problem without lifetimes or with reserved ranges, names with control characters, a
-        plan of another family or length, or a file that cannot be written.
+        For a problem without lifetimes, with reserved ranges or banks, names with control
+        characters, a plan of another family or length, or a file that cannot be written.
     """
     if not isinstance(problem, AllocationProblem):
         raise UsageError("a CSV holds buffers with lifetimes; a memory problem goes to JSON")
     if problem.reserved is not None and len(problem.reserved):
         raise UsageError("a CSV has no column for reserved ranges; write the problem to JSON")
+    if problem.banks:
+        raise UsageError("a CSV has no columns for banks; write the problem to JSON")
     for name in problem.names:
         if not name.isprintable():
             raise UsageError(f"buffer {name!r}: a CSV takes printable names only")
@@ -102,8 +107,8 @@ def write_csv(
         "upper": problem.upper.tolist(),
         "size": problem.size.tolist(),
     }
-    if problem.alignment != 1:
-        columns["alignment"] = [problem.alignment] * problem.n_buffers
+    if problem.alignment != 1 or problem.alignments is not None:
+        columns["alignment"] = problem.grain.tolist()
     if problem.fixed is not None:
         columns["fixed"] = ["" if at < 0 else at for at in problem.fixed.tolist()]
     if plan is not None:
@@ -175,18 +180,14 @@ def _integer(cell: str, line: int, column: str) -> int:
     return int(cell)
 
 
-def _alignment(columns: dict[str, int], rows: list[Row]) -> int:
+def _alignment(columns: dict[str, int], rows: list[Row]) -> tuple[int, IntArray | None]:
+    """Return the alignment that all buffers share, and those of the buffers where they differ."""
     if "alignment" not in columns:
-        return 1
+        return 1, None
     values = _integers("alignment", columns, rows)
-    for (line, _), value in zip(rows, values, strict=True):
-        if value != values[0]:
-            raise InstanceError(
-                f"{value} where others have {values[0]}",
-                f"line {line}, column 'alignment'",
-                "one alignment for all buffers",
-            )
-    return values[0]
+    if min(values) < 1 or len(set(values)) == 1:
+        return min(values), None
+    return math.gcd(*values), np.asarray(values, dtype=np.int64)
 
 
 def _refuse_gaps(columns: dict[str, int], rows: list[Row]) -> None:

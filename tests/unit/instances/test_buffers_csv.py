@@ -128,6 +128,22 @@ def test_alignment(read):
     assert read(text, alignment=32).alignment == 32
 
 
+def test_alignments_of_single_buffers(read, tmp_path):
+    problem = read("id,lower,upper,size,alignment\na,0,3,4,12\nb,2,9,5,8\n")
+    assert problem.alignment == 4
+    assert problem.grain.tolist() == [12, 8]
+    assert problem.padded.tolist() == [4, 8]
+    instances.write_csv(problem, tmp_path / "again.csv")
+    again = instances.read(tmp_path / "again.csv")
+    assert instances.content_hash(again) == instances.content_hash(problem)
+
+
+def test_banks_have_no_column(read, tmp_path):
+    problem = read("id,lower,upper,size\na,0,3,4\n")
+    with pytest.raises(UsageError, match="no columns for banks"):
+        instances.write_csv(replace(problem, banks=(("x", 8),)), tmp_path / "banks.csv")
+
+
 MALFORMED = {
     "no column": ("id,lower,size\na,0,1\n", "header: no column 'upper'"),
     "unknown column": ("id,lower,upper,size,cost\na,0,1,2,3\n", "header: column 'cost'"),
@@ -149,8 +165,8 @@ MALFORMED = {
     "id twice": ("id,lower,upper,size\na,0,3,2\na,0,3,2\n", "buffer id used twice"),
     "gap": ("id,lower,upper,size,gaps\na,0,3,2,1-2\n", "line 2, column 'gaps': gap '1-2'"),
     "alignments": (
-        "id,lower,upper,size,alignment\na,0,3,2,1\nb,0,3,2,8\n",
-        "line 3, column 'alignment': 8 where others have 1",
+        "id,lower,upper,size,alignment\na,0,3,2,1\nb,0,3,2,0\n",
+        "alignment 0",
     ),
     "alignment": ("id,lower,upper,size,alignment\na,0,3,2,0\n", "alignment 0"),
     "half a plan": ("id,lower,upper,size,offset\na,0,3,2,\nb,0,3,2,8\n", "line 2, column 'offset'"),

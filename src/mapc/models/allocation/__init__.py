@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from mapc.errors import InfeasibleError
+from mapc.models.allocation.banks.check import misfit
 from mapc.models.allocation.bounds import heights
 from mapc.models.allocation.capacities import with_capacity
 from mapc.models.allocation.formulations import FORMULATIONS, independent_parts
@@ -28,13 +29,24 @@ class AllocationFamily:
     verify = staticmethod(verify)
 
     def precheck(self, problem: AllocationProblem) -> None:
-        """Refuse a capacity below the bytes alive at one time, naming the time."""
+        """Refuse a capacity below the bytes alive at one time, naming the time; the same for banks.
+
+        Also a buffer that none of the banks that take it has room for.
+        """
         if problem.room is None:
             return
+        alone = misfit(problem)
+        if alone is not None:
+            raise InfeasibleError(f"{problem.name}: {alone}")
         times, need = heights(problem)
         least = int(need.max(initial=0))
         if least <= problem.room:
             return
+        if problem.banks:
+            raise InfeasibleError(
+                f"{problem.name}: more bytes are alive at time {times[need.argmax()]} than the "
+                f"{len(problem.banks)} banks have together, what is fixed and reserved aside"
+            )
         what = (
             "are taken, what is fixed and reserved included," if len(problem.walls) else "are alive"
         )
@@ -55,6 +67,8 @@ class AllocationFamily:
 
     def details(self, problem: AllocationProblem) -> dict[str, Any]:
         """The peak a quick greedy placement reaches, and the parts no time connects."""
+        if problem.banks:
+            return {"independent_parts": len(independent_parts(problem))}
         free = replace(problem, capacity=None)
         return {
             "greedy_peak_bytes": verify(free, greedy(free, iterations=1)).objective,
@@ -67,7 +81,7 @@ class AllocationFamily:
 
     def goals(self) -> Mapping[str, Callable[[AllocationProblem], tuple[Any, AllocationProblem]]]:
         """Return what can be asked for by name: ``peak``, which is the question of no capacity."""
-        return {"peak": lambda problem: (self, replace(problem, capacity=None))}
+        return {"peak": lambda problem: (self, with_capacity(problem, "M_P"))}
 
     def phrase(self, value: Number) -> str:
         """Return e.g. ``a peak of 1,024 KiB``, or that all fits: the only valid excess is 0."""
