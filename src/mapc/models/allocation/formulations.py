@@ -15,6 +15,7 @@ import numpy as np
 from mapc.errors import InfeasibleError, UsageError
 from mapc.graph.operators import IntArray
 from mapc.models.allocation.banks.domain import Domain
+from mapc.models.allocation.banks.formulation import bank_by_bank
 from mapc.models.allocation.bounds import lower_bound
 from mapc.models.allocation.heuristics import greedy
 from mapc.models.allocation.plan import AllocationPlan
@@ -247,6 +248,7 @@ def _alive_with(problem: AllocationProblem, part: IntArray, others: IntArray) ->
 FORMULATIONS: Mapping[str, Formulation] = {
     "no-overlap-2d": Formulation(
         "no-overlap-2d", no_overlap_2d, "rectangles that must not overlap, one column per buffer"
-    )
+    ),
+    "banks": Formulation("banks", bank_by_bank, "an optional rectangle per buffer and bank"),
 }
 """By name."""

@@ -159,7 +159,7 @@ class AllocationProblem:
                 self.name,
                 "fixed addresses that leave them apart",
             )
-        obstacles = self._obstacles_in(bank)
+        obstacles = self.reserved_in(bank)
         for i, row in enumerate(rows if len(obstacles) else ()):
             if len(meeting(row, obstacles)):
                 raise InstanceError(
@@ -174,7 +174,7 @@ class AllocationProblem:
             return np.zeros(len(members), dtype=np.int64)
         return np.asarray(self.allowed[members].argmax(axis=1), dtype=np.int64)
 
-    def _obstacles_in(self, bank: int) -> IntArray:
+    def reserved_in(self, bank: int) -> IntArray:
         """int64[k, 4]: disjoint ranges that cover what is reserved in a bank, by its addresses."""
         if self.reserved is None:
             return NONE
@@ -249,11 +249,11 @@ class AllocationProblem:
     def obstacles(self) -> IntArray:
         """int64[k, 4]: disjoint ranges on the line that cover what is reserved, and bank ends."""
         if not self.banks:
-            return self._obstacles_in(0)
+            return self.reserved_in(0)
         always = (int(self.lower.min()), int(self.upper.max())) if self.n_buffers else (0, 1)
         found = [self.line.separators(*always)]
         for bank, (base, end) in enumerate(zip(self.line.base, self.line.end, strict=True)):
-            rows = self._obstacles_in(bank) + np.array([0, 0, base, base])
+            rows = self.reserved_in(bank) + np.array([0, 0, base, base])
             rows[:, 3] = np.minimum(rows[:, 3], end)
             found.append(rows[rows[:, 2] < rows[:, 3]])
         return np.concatenate(found)
