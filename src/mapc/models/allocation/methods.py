@@ -14,6 +14,7 @@ from mapc.models.allocation.bounds import lower_bound
 from mapc.models.allocation.exact import turns
 from mapc.models.allocation.formulations import Lift, independent_parts, no_overlap_2d, part_of
 from mapc.models.allocation.heuristics import ROUNDS, greedy
+from mapc.models.allocation.local import method as local
 from mapc.models.allocation.plan import AllocationPlan
 from mapc.models.allocation.problem import AllocationProblem
 from mapc.models.allocation.structure import peak_of
@@ -172,6 +173,7 @@ METHODS: tuple[Method, ...] = (
     Method("bounds", BOUND, bound, "bytes that every placement needs"),
     Method(turns.SOURCE, EXACT, turns.run, "complete search, in turns with a constraint solver"),
     Method("greedy", HEURISTIC, place_greedily, "common orders and filling from the floor up"),
+    Method(local.SOURCE, HEURISTIC, local.run, "local search: ruin and recreate below a height"),
     Method(SOURCE, EXACT, place_exactly, "rectangles that must not overlap, by a solver"),
 )
 """In the order in which they run: a search mostly settles the question before heuristics would."""

@@ -102,7 +102,13 @@ def test_too_small_a_capacity_names_time_and_bytes() -> None:
 def test_family() -> None:
     problem = problem_of([(0, 4, 8), (3, 6, 7)], capacity=64, alignment=4)
     assert family("allocation") is family_of(problem) is FAMILY
-    assert [method.stage for method in FAMILY.methods] == [BOUND, EXACT, HEURISTIC, EXACT]
+    assert [method.stage for method in FAMILY.methods] == [
+        BOUND,
+        EXACT,
+        HEURISTIC,
+        HEURISTIC,
+        EXACT,
+    ]
     assert FAMILY.facts(problem) == {
         "name": "case",
         "buffers": 2,

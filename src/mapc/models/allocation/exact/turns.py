@@ -3,7 +3,8 @@
 Parts that no time connects are settled one by one, so that a part without a placement can be named.
 The search gets turns of growing length, counted in nodes. Where a clock runs, a constraint solver
 has as long a turn after each but the first ones: it finds some proofs that the search does not,
-seldom placements. Without a clock it has its turn in the next method.
+seldom placements. Parts of many buffers are walked through by local search as well, as long as the
+search had. Without a clock both have their turns in the next methods.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from mapc.models.allocation.exact.peak import Lowering
 from mapc.models.allocation.exact.place import Placing
 from mapc.models.allocation.formulations import independent_parts, no_overlap_2d, part_of
 from mapc.models.allocation.heuristics import greedy
+from mapc.models.allocation.local.descent import Descent, suits
 from mapc.models.allocation.problem import AllocationProblem
 from mapc.models.allocation.structure import peak_of
 from mapc.models.base import Search
@@ -31,6 +33,8 @@ TURNS = 3
 """Turns without a clock."""
 ALONE = 2
 """Turns before the constraint solver has one."""
+MANY = 300
+"""Buffers of a part from which local search has turns."""
 
 
 def run(problem: AllocationProblem, search: Search) -> None:
@@ -58,8 +62,11 @@ def run(problem: AllocationProblem, search: Search) -> None:
         before = search.remaining()
         turns.search_on(TURN << turn)
         turn += 1
+        spent = before - search.remaining()
+        if not math.isinf(before) and not turns.settled:
+            turns.walk_on(max(1.0, spent))
         if turn >= ALONE and not math.isinf(before) and not turns.settled:
-            turns.ask_solver(max(1.0, before - search.remaining()))
+            turns.ask_solver(max(1.0, spent))
 
 
 def _peak(problem: AllocationProblem, offset: IntArray) -> int:
@@ -77,6 +84,9 @@ class _Part:
         self.offset = offset[members]
         self.lowering: Lowering | None = None
         self.placing: Placing | None = None
+        self.descent: Descent | None = None
+        if len(members) >= MANY and suits(self.problem):
+            self.descent = Descent(self.problem, self.offset, seed)
         if problem.room is None:
             self.lowering = Lowering(self.problem, start=self.offset, seed=seed)
         elif self.peak > problem.room:
@@ -102,6 +112,18 @@ class _Part:
                 self.offset = answer.offset
             if answer.proven_infeasible:
                 self.refuse()
+
+    def walk_on(self, search: Search, time: float) -> None:
+        """Let local search go on for so many seconds, if it takes part."""
+        if self.descent is None:
+            return
+        end = search.remaining() - time
+        self.descent.learn(self.offset)
+        self.descent.go_on(done=lambda: search.done() or search.remaining() < end)
+        if self.descent.peak < self.peak:
+            self.offset = self.descent.offset.copy()
+            if self.lowering is not None:
+                self.lowering.offset = self.offset
 
     def refuse(self) -> None:
         """Say that the part does not fit the capacity."""
@@ -156,6 +178,13 @@ class _Turns:
         for part in self.parts:
             if part.peak > self.height and not self.search.done():
                 part.go_on(nodes, self.search.done)
+                self._offer(part)
+
+    def walk_on(self, time: float) -> None:
+        """Go on with local search in every part that is too high."""
+        for part in self.parts:
+            if part.peak > self.height and not self.search.done():
+                part.walk_on(self.search, time)
                 self._offer(part)
 
     def ask_solver(self, time: float) -> None:

@@ -10,6 +10,7 @@ from mapc.graph.operators import IntArray
 from mapc.models.allocation.bounds import lower_bound
 from mapc.models.allocation.local.walk import Kernels, Walk
 from mapc.models.allocation.problem import AllocationProblem
+from mapc.models.allocation.structure import peak_of
 
 HOT, COLD = 0.2, 0.02
 """Temperatures of the first and the last round at one height."""
@@ -97,6 +98,13 @@ class Descent:
                 self.cut, self.length = self.cut / 2, self.length * 2
                 self._aim(self.walk)
         return True
+
+    def learn(self, offset: IntArray) -> None:
+        """Take a placement from elsewhere, int64[n], if it is better, and aim below it."""
+        if peak_of(offset, self.problem.padded) < self.peak:
+            self.offset = offset.copy()
+            if self.walk is not None and not self.settled:
+                self._aim(self.walk)
 
     def _begin(self, done: Callable[[], bool] | None) -> bool:
         kernels = Kernels.of(done)
