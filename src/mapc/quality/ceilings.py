@@ -42,9 +42,11 @@ def gate_of(
         As `model_sizes` and `agreement` return them.
     """
     proven = result.status.value in ("optimal", "infeasible")
+    without = result.status.value == "infeasible"
     return Gate(
         objective=ceiling(result.objective, proven),
-        bound=floor(result.bound, proven),
+        # where there is no plan, a bound of plans says nothing
+        bound=None if without else floor(result.bound, proven),
         proven=proven,
         models=dict(models or {}),
         agree={name: tuple(backends) for name, backends in (agree or {}).items()},

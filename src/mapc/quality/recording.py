@@ -125,7 +125,10 @@ def record(
     UsageError
         For a call that does not say what to record.
     """
+    asked = source
     place, kind, old, problem, source = _find(Path(path), name, source, problem, kind, replace)
+    if source is not None and asked is not None and source != asked:
+        problem = load(source, place, kind)  # as the index will give it, remarks included
     run = _run(old, methods, seed)
     source = source or _file_for(place, name, problem)
     entry = _entry(name, problem, source, old, origin=origin, tier=tier, run=run)
@@ -322,7 +325,7 @@ def _commit(
     before = {one.name: one for one in index.instances}.get(entry.name)
     if before != entry:
         write_index(index.with_entries([entry]), folder)
-    for gone in _gone(before, entry):
+    for gone in _gone(before, index.with_entries([entry])):
         with suppress(OSError):
             (folder / gone).unlink()
     return Recorded(folder, kind, entry, _changes(old, entry))
@@ -335,14 +338,18 @@ def _make(folder: Path) -> None:
         raise UsageError(f"{folder}: cannot be made: {error.strerror}") from None
 
 
-def _gone(before: Entry | None, entry: Entry) -> list[str]:
-    """Return the files of ours that the index named and names no more."""
+def _gone(before: Entry | None, index: Index) -> list[str]:
+    """Return the files of ours that an entry named before and that none names any more."""
     if before is None:
         return []
-    now = {entry.source.file, entry.best.plan if entry.best else None}
-    known = (before.source.file, before.best.plan if before.best else None)
+    now = {path for one in index.instances for path in _paths(one)}
     ours = tuple(f"{part}/" for part in (FILES, PLANS))
-    return [one for one in known if one is not None and one not in now and one.startswith(ours)]
+    return [path for path in _paths(before) if path not in now and path.startswith(ours)]
+
+
+def _paths(entry: Entry) -> list[str]:
+    named = (entry.source.file, entry.best.plan if entry.best else None)
+    return [path for path in named if path is not None]
 
 
 def _changes(old: Entry | None, new: Entry) -> tuple[str, ...]:

@@ -62,14 +62,14 @@ class Values:
         result = api.solve(self.problem, time_limit=time_limit, methods=methods, seed=seed)
         if result.interrupted:
             raise KeyboardInterrupt
-        if result.status.value == "infeasible":
-            self.infeasible = True
-            self.bound_method = self.bound_method or result.reason
         if result.plan is not None:
             # the portfolio has asked the verifier as well; here it is asked by the index
             cost = self._cost(result.plan, f"plan of {result.method}")
             self._keep(result.plan, cost, result.method, seed)
-        if result.bound is not None and (self.bound is None or result.bound > self.bound):
+        if result.status.value == "infeasible":
+            self.infeasible = True
+            self.bound_method = result.reason
+        elif result.bound is not None and (self.bound is None or result.bound > self.bound):
             self.bound, self.bound_method = result.bound, result.bound_method
         self._check()
         return result
