@@ -142,7 +142,8 @@ def _links(timeline: Timeline, choice: Choice, lost: bool) -> list[int]:
     problem, before = timeline.problem, timeline.before
     useful = np.zeros(problem.graph.n_operators + 1, dtype=np.bool_)
     useful[list(of_use(problem))] = True  # the last one stays: sources have producer -1
-    area = timeline.size[before] * (timeline.step[before + 1] - timeline.step[before] - 1)
+    between = timeline.step[before + 1] - timeline.step[before]
+    area = timeline.size[before] * (between if lost else between - 1)  # in place none is between
     some = useful[problem.graph.producer[timeline.tensor[before]]] & timeline.into_read
     some &= (choice.keep != lost) & (area > 0)
     links = np.flatnonzero(some)
