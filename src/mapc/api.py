@@ -344,6 +344,7 @@ class _Sweep:
         problem: Any,
         *,
         minimize: str | None = None,
+        methods: Sequence[str] | None = None,
         seconds: float | None = None,
         start: Any = None,
         bound: int | None = None,
@@ -360,7 +361,7 @@ class _Sweep:
             floor=bound,
             **self.options,
         )
-        return run.run()
+        return run.run(methods)
 
 
 def compare(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -70,6 +70,7 @@ class Sweep(Protocol):
         problem: Any,
         *,
         minimize: str | None = None,
+        methods: Sequence[str] | None = None,
         seconds: float | None = None,
         start: Any = None,
         bound: int | None = None,

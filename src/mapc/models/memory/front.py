@@ -45,11 +45,14 @@ from mapc.models.fronts import ALL, CERTIFIED, OPEN, Columns, Front, Sweep
 from mapc.models.memory.plan import MemoryPlan
 from mapc.models.memory.problem import MemoryProblem
 from mapc.solvers.base import Number, Status, relative_gap
+from mapc.solvers.result import Result
 
 NO_PLAN = 2**62
 """Traffic where there is no plan; a bound of as much says that there is none."""
 WIDE = 1 / 256
 """Part of the first open area above which a span is halved."""
+QUICK = ("exact",)
+"""Methods that settle most capacities; others are asked where they do not."""
 NODES = 20_000
 """Nodes of the search that brings a plan down."""
 TURN = 0.1
@@ -273,11 +276,19 @@ class _Asking:
     def ask(self, capacity: int, seconds: float | None) -> None:
         """Solve at a capacity, in units."""
         stairs = self.stairs
-        start, bound = stairs.plan(capacity), stairs.lower(capacity)
         at = replace(self.problem, capacity=capacity * self.unit)
-        found = self.sweep.solve(at, seconds=seconds, start=start, bound=bound)
+        for methods in (QUICK, None) if at.plain else (None,):
+            if stairs.lower(capacity) >= stairs.upper(capacity) or self.interrupted:
+                break
+            start, bound = stairs.plan(capacity), stairs.lower(capacity)
+            found = self.sweep.solve(at, methods=methods, seconds=seconds, start=start, bound=bound)
+            self.interrupted = found.interrupted
+            self._take_in(at, capacity, found)
         self.asked += 1
-        self.interrupted = found.interrupted
+        self.sweep.say(self._state(capacity))
+
+    def _take_in(self, at: MemoryProblem, capacity: int, found: Result) -> None:
+        stairs = self.stairs
         if found.status is Status.INFEASIBLE:
             stairs.add_bound(capacity, NO_PLAN)
         if found.plan is not None and found.objective is not None:
@@ -285,7 +296,6 @@ class _Asking:
             stairs.add_plan(max(self._units_up(peak), stairs.low), int(found.objective), plan)
         if found.bound is not None:
             stairs.add_bound(capacity, -(-int(found.bound) // self.quantum) * self.quantum)
-        self.sweep.say(self._state(capacity))
 
     def _state(self, capacity: int) -> str:
         upper, lower = self.stairs.upper(capacity), self.stairs.lower(capacity)
