@@ -13,14 +13,17 @@ import numpy as np
 
 from mapc.graph.operators import BoolArray, IntArray
 from mapc.models.allocation import exact
-from mapc.models.allocation.heuristics import place
+from mapc.models.allocation.heuristics import shrink
 from mapc.models.allocation.problem import AllocationProblem
+from mapc.models.allocation.structure import components, load_of
 from mapc.models.memory.online import POLICIES, Online
 from mapc.models.memory.plan import MemoryPlan
 from mapc.models.memory.schedule import Schedule
 
 NODES = 20_000
 """Nodes of the search for addresses; a few tenths of a second."""
+MANY = 3_000
+"""Rectangles above which the search takes too long to set up, and is left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,22 +133,49 @@ class Rectangles:
             Whether it is proven that these rectangles cannot be placed, so that a cut may forbid
             them: by their load at one step, or by the search without a table of hashes.
         """
-        memory = self.schedule.problem
-        offset = place(
-            self.lower, self.upper, self.size, memory.room, memory.alignment, seed, iterations
-        )
-        if offset is not None or nodes <= 0:
+        offset = self._pack(seed, iterations, done or _never)
+        if offset is not None or nodes <= 0 or len(self.size) > MANY:
             return offset, False
         answer = exact.place(self.problem(), seed=seed, nodes=nodes, done=done, table=False)
         return answer.offset, answer.proven_infeasible
 
+    def _pack(self, seed: int, iterations: int, stop: Callable[[], bool]) -> IntArray | None:
+        """Addresses by the greedy packer, part by part that no time connects, until ``stop``."""
+        memory = self.schedule.problem
+        padded = -(-self.size // memory.alignment) * memory.alignment
+        if load_of(self.lower, self.upper, padded) > memory.room:
+            return None
+        offset = np.zeros(len(padded), dtype=np.int64)
+        solid = np.flatnonzero(padded > 0)
+        for part in components(self.lower[solid], self.upper[solid]):
+            who = solid[part]
+            if stop():
+                return None
+            part_of = self.lower[who], self.upper[who], padded[who]
+            offset[who] = shrink(*part_of, memory.room, seed, iterations, stop)
+            if (offset[who] + padded[who]).max() > memory.room:
+                return None
+        return offset
 
-def place_or_lose(schedule: Schedule, keep: BoolArray) -> MemoryPlan:
-    """Return a plan that keeps most of the kept links: the cheapest of several quick placements."""
-    best = min(
-        (Online(schedule, keep, policy) for policy in POLICIES),
-        key=lambda online: schedule.cost(online.keep),
-    )
+
+def _never() -> bool:
+    return False
+
+
+def place_or_lose(
+    schedule: Schedule, keep: BoolArray, done: Callable[[], bool] = _never
+) -> MemoryPlan:
+    """Return a plan that keeps most of the kept links: the cheapest of several quick placements.
+
+    ``done`` says whether to be content with those that there are, once there is one.
+    """
+    best = Online(schedule, keep, POLICIES[0])
+    for policy in POLICIES[1:]:
+        if done():
+            break
+        other = Online(schedule, keep, policy)
+        if schedule.cost(other.keep) < schedule.cost(best.keep):
+            best = other
     rectangles = Rectangles.of(schedule, best.keep)
     k = len(rectangles.tensor)
     return rectangles.plan(best.offsets(rectangles.tensor, rectangles.start, rectangles.lower[k:]))

@@ -48,6 +48,7 @@ valid bound on it, is a bound over all orders, with or without addresses.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -57,6 +58,9 @@ from mapc.graph.operators import BoolArray, IntArray
 from mapc.models.memory.problem import MemoryProblem
 from mapc.program import Program
 
+ASK = 64
+"""Tensors, or operators, between two questions whether to stop."""
+
 
 @dataclass(frozen=True, eq=False)
 class ForcedSpans:
@@ -65,9 +69,13 @@ class ForcedSpans:
     Attributes
     ----------
     problem : MemoryProblem
+    done : callable, optional
+        Whether to stop looking: tensors not looked at by then are taken to be forced live nowhere,
+        and operators not looked at to force nothing, which only lowers the bounds.
     """
 
     problem: MemoryProblem
+    done: Callable[[], bool] | None = None
 
     @cached_property
     def pairs(self) -> tuple[IntArray, IntArray, IntArray]:
@@ -93,6 +101,8 @@ class ForcedSpans:
         class_tensor: list[int] = []
         separations: list[IntArray] = []
         for t in range(self.problem.graph.n_tensors):
+            if self.done is not None and t % ASK == ASK - 1 and self.done():
+                break
             operators, before, after = self._of_tensor(t)
             if not len(operators):
                 continue
@@ -197,7 +207,9 @@ class ForcedSpans:
         reader, streamed = self.streams
         streaming = problem.sizes * self._streaming
         best = 0
-        for o in np.flatnonzero(self.excess > 0).tolist():
+        for i, o in enumerate(np.flatnonzero(self.excess > 0).tolist()):
+            if self.done is not None and i % ASK == ASK - 1 and self.done():
+                break
             live, read = tensor[operator == o], streamed[reader == o]
             cost = np.concatenate([problem.loss_cost[live], streaming[read]])
             sizes = problem.sizes[np.concatenate([live, read])]

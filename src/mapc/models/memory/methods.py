@@ -5,6 +5,9 @@ Every plan that is proposed is complete: an order, the links kept, an address fo
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 
 from mapc.graph.operators import BoolArray, IntArray
@@ -13,6 +16,7 @@ from mapc.models.allocation.formulations import no_overlap_2d
 from mapc.models.base import BOUND, EXACT, HEURISTIC, Method, Search
 from mapc.models.memory import cosma
 from mapc.models.memory.addresses import NODES, Rectangles, place_or_lose
+from mapc.models.memory.beams import bound_by_tightest_step, search_beams, search_beams_shortly
 from mapc.models.memory.bounds import ForcedSpans
 from mapc.models.memory.cuts import traffic_bound
 from mapc.models.memory.exact import least_traffic
@@ -25,8 +29,15 @@ from mapc.solvers.base import Status
 
 PACKING_ROUNDS = 2
 """Rounds of the greedy packer before a solver is asked."""
+LARGE = 2_000
+"""Rectangles above which no solver is asked for their addresses."""
+HOPE = 0.5
+"""How much cheaper than Belady's rule the gap model is expected to be at best."""
 MAX_CUTS = 5
 """Rounds of cutting off choices of links that cannot be placed, per order."""
+
+SMALL = 2_000
+"""Operators up to which the first plan may wait for all known orders."""
 
 COUNTED_STATES = 200_000
 """States that the exact search may store without a clock."""
@@ -34,38 +45,57 @@ EXACT_SHARE = 0.5
 """Share of the time left that the exact search may take; the rest is for orders not proven."""
 SHORT_TURN = 0.2
 """Part of either in its short turn, ahead of methods that wait for solvers."""
+SHORT_SECONDS = 2.0
+"""Seconds of its short turn at most."""
 
 
-def candidate_orders(problem: MemoryProblem) -> dict[str, IntArray]:
-    """Return the given order and the greedy ones, by name, without repeats."""
+def candidate_orders(
+    problem: MemoryProblem, done: Callable[[], bool] | None = None
+) -> dict[str, IntArray]:
+    """Return the given order and the greedy ones, by name, without repeats, until ``done``."""
     orders: dict[str, IntArray] = {"given order": problem.graph.given_order}
     for rule in RULES:
+        if done is not None and done():
+            break
         order = greedy_order(problem, rule)
         if not any(np.array_equal(order, known) for known in orders.values()):
             orders[f"greedy order ({rule})"] = order
     return orders
 
 
-def known_schedules(problem: MemoryProblem) -> list[tuple[Schedule, BoolArray, str]]:
-    """Return the known orders with what Belady's rule keeps in them, least extra traffic first."""
-    found = []
-    for name, order in candidate_orders(problem).items():
+def known_schedules(
+    problem: MemoryProblem, done: Callable[[], bool] | None = None
+) -> list[tuple[Schedule, BoolArray, str]]:
+    """Return the known orders with what Belady's rule keeps in them, least extra traffic first.
+
+    Fewer of them, or none, when ``done`` says to stop.
+    """
+    found: list[tuple[Schedule, BoolArray, str]] = []
+    for name, order in candidate_orders(problem, done).items():
         schedule = Schedule(problem, order)
-        choices = [evict_by_next_use(schedule, by_cost) for by_cost in (False, True)]
-        found.append((schedule, min(choices, key=schedule.cost), name))
+        choices: list[BoolArray] = []
+        for by_cost in (False, True):
+            if done is None or not done():
+                choices.append(evict_by_next_use(schedule, by_cost))
+        if choices:
+            found.append((schedule, min(choices, key=schedule.cost), name))
     return sorted(found, key=lambda entry: entry[0].cost(entry[1]))
 
 
 def bound_by_operator(problem: MemoryProblem, search: Search) -> None:
     """What one operator alone forces off, in every order; needs no solver."""
     search.prove(0, "no traffic is negative")
-    search.prove(ForcedSpans(problem).single_operator_bound(), "tightest operator")
+    bound = ForcedSpans(problem, search.done).single_operator_bound()
+    search.prove(bound, "tightest operator")
 
 
 def bound_by_forced_spans(problem: MemoryProblem, search: Search) -> None:
     """What all operators together force off, in every order."""
-    program = ForcedSpans(problem).program()
-    if program.n_columns:
+    spans = ForcedSpans(problem, search.done)
+    if not spans.excess.any() or search.done():
+        return
+    program = spans.program()
+    if program.n_columns and not search.done():
         solution = search.solve(program, time=max(1.0, search.remaining() / 4), work=20.0)
         if solution.bound is not None:
             search.prove(int(solution.bound), "forced spans")
@@ -92,24 +122,37 @@ def bound_by_cuts(problem: MemoryProblem, search: Search) -> None:
 def evict_in_known_orders(problem: MemoryProblem, search: Search) -> None:
     """Belady's rule on the given and the greedy orders; needs no solver.
 
-    The cheapest choice that packs as it is, or else the cheapest of all, repaired.
+    The given order at once, whatever it costs; then the cheapest choice that packs as it is, or
+    else the cheapest of all, repaired.
     """
-    schedules = known_schedules(problem)
+    first = Schedule(problem, problem.graph.given_order)
+    many = problem.graph.n_operators > SMALL
+    if search.plan is None and many:
+        plan = place_or_lose(first, evict_by_next_use(first), lambda: True)
+        search.propose(plan, "eviction, given order")
+    schedules = known_schedules(problem, search.done)
     for schedule, keep, name in schedules:
+        if search.done() or not worth_placing(schedule, keep, search):
+            break
         rectangles = Rectangles.of(schedule, keep)
-        offset = rectangles.place(search.seed, iterations=1)
+        nodes = NODES if exact.ready() else 0
+        offset, _ = rectangles.attempt(search.seed, 1, nodes, search.done)
         if offset is not None:
             search.propose(rectangles.plan(offset), f"eviction, {name}")
             return
-    schedule, keep, name = schedules[0]
-    search.propose(place_or_lose(schedule, keep), f"eviction, {name}, repaired")
+    for schedule, keep, name in schedules[:1]:
+        if search.plan is None or not search.done():
+            plan = place_or_lose(schedule, keep, search.done)
+            search.propose(plan, f"eviction, {name}, repaired")
 
 
 def keep_in_known_orders(problem: MemoryProblem, search: Search) -> None:
     """The gap model on the given and the greedy orders."""
-    for schedule, _, name in known_schedules(problem):
+    for schedule, keep, name in known_schedules(problem, search.done):
         if search.done():
             return
+        if search.objective is not None and HOPE * schedule.cost(keep) > search.objective:
+            continue
         solve_order(schedule, search, name)
 
 
@@ -143,7 +186,7 @@ def place(schedule: Schedule, keep: BoolArray, search: Search, source: str) -> b
     if offset is not None:
         search.propose(rectangles.plan(offset), source)
     else:
-        search.propose(place_or_lose(schedule, keep), f"{source}, repaired")
+        search.propose(place_or_lose(schedule, keep, search.done), f"{source}, repaired")
     return impossible
 
 
@@ -165,6 +208,8 @@ def best_links(schedule: Schedule, search: Search, cuts: list[IntArray]) -> Bool
 
 def place_exactly(rectangles: Rectangles, search: Search) -> tuple[IntArray | None, bool]:
     """Ask a solver for addresses; return them, and whether it proved there are none."""
+    if len(rectangles.size) > LARGE:
+        return None, False
     program, lift = no_overlap_2d(rectangles.problem())
     solution = search.solve(
         program, prefer=("cpsat",), time=max(1.0, min(20.0, search.remaining() / 3)), work=30.0
@@ -176,10 +221,12 @@ def place_exactly(rectangles: Rectangles, search: Search) -> tuple[IntArray | No
 
 def search_states_shortly(problem: MemoryProblem, search: Search) -> None:
     """A short turn of `search_states`: enough for most networks."""
-    search_states(problem, search, SHORT_TURN)
+    search_states(problem, search, SHORT_TURN, SHORT_SECONDS)
 
 
-def search_states(problem: MemoryProblem, search: Search, part: float = 1.0) -> None:
+def search_states(
+    problem: MemoryProblem, search: Search, part: float = 1.0, most: float = math.inf
+) -> None:
     """All orders and residencies, best first; then addresses for what it finds.
 
     Its bound leaves addresses aside. Where the plan cannot be placed as it is, a dearer one is
@@ -187,7 +234,7 @@ def search_states(problem: MemoryProblem, search: Search, part: float = 1.0) -> 
     """
     if not getattr(problem, "plain", True):
         return
-    until = 0.0 if search.deterministic else part * EXACT_SHARE * search.remaining()
+    until = 0.0 if search.deterministic else min(most, part * EXACT_SHARE * search.remaining())
     started = search.remaining()
 
     def done() -> bool:
@@ -246,8 +293,11 @@ METHODS: tuple[Method, ...] = (
     Method("narrowest-cut", BOUND, bound_by_cuts, "what one operator forces off at best"),
     Method("forced-spans", BOUND, bound_by_forced_spans, "what all operators force off"),
     Method("exact-short", EXACT, search_states_shortly, "a short turn of exact"),
+    Method("beam-short", HEURISTIC, search_beams_shortly, "a short turn of beam"),
+    Method("tightest-step", BOUND, bound_by_tightest_step, "what the tightest step costs"),
     Method("gap", HEURISTIC, keep_in_known_orders, "gap model on known orders"),
     Method("exact", EXACT, search_states, "best-first over all orders and residencies"),
+    Method("beam", HEURISTIC, search_beams, "the best few states of each number of operators"),
     Method("local-search", HEURISTIC, search_orders, "reorder around what is lost"),
     Method("cosma", EXACT, published_ilp, "the published ILP", default=False),
 )

@@ -11,7 +11,7 @@ from mapc.models.allocation import exact
 from mapc.models.allocation.plan import AllocationPlan
 from mapc.models.allocation.problem import AllocationProblem
 from mapc.models.allocation.verify import verify
-from mapc.models.memory import addresses, methods
+from mapc.models.memory import methods
 from mapc.models.memory.addresses import Rectangles
 from mapc.models.memory.plan import MemoryPlan
 from mapc.models.memory.schedule import Schedule
@@ -50,7 +50,7 @@ def test_attempts_find_or_prove(problem: AllocationProblem, below: int) -> None:
 def test_what_greedy_leaves_is_searched(
     buffers: list[tuple[int, int, int]], load: int, best: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(addresses, "place", lambda *_: None)
+    monkeypatch.setattr(Rectangles, "_pack", lambda *_: None)
     problem = problem_of(buffers)
     assert rectangles(problem, load).attempt(0, 1) == (None, True)
     assert rectangles(problem, load).attempt(0, 1, nodes=0) == (None, False)
@@ -66,7 +66,7 @@ def test_kept_links_are_placed_or_refuted_without_a_solver(
     capacity: int, impossible: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All links of the chain need 10 bytes; below that, the search says so, not a solver."""
-    monkeypatch.setattr(addresses, "place", lambda *_: None)
+    monkeypatch.setattr(Rectangles, "_pack", lambda *_: None)
     problem = chain_with_skip(capacity)
     schedule = Schedule(problem, problem.graph.given_order)
     proposed: list[str] = []

@@ -6,7 +6,7 @@ what is live. A narrow beam takes milliseconds, a wide one is often near the opt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -19,21 +19,31 @@ from mapc.models.memory.exact.engine import HERE, Engine, load_kernels
 from mapc.models.memory.problem import MemoryProblem
 
 Done = Callable[[], bool]
-LEANS = (24, 8)
-"""Sixteenths of a byte that a resident byte weighs; each width is tried with each."""
-FIRST, FACTOR = 1, 4
-"""The first width, and how much wider each is than the one before."""
-ROWS = 4_000_000
-"""Rows of all buckets together: width times operators at most."""
+LEAN = 24
+"""Sixteenths of a byte that a resident byte weighs beside what is paid."""
 
 
 @dataclass(frozen=True, eq=False)
 class Swept:
-    """A plan that a beam has found; fields as in `mapc.models.memory.exact.search.Found`."""
+    """What a beam has found.
 
-    order: IntArray
-    keep: BoolArray
-    cost: int
+    Attributes
+    ----------
+    order : int64[n_operators] or None
+    keep : bool[links] or None
+    cost : int or None
+        As in `mapc.models.memory.exact.search.Found`; None without a plan.
+    moves : int
+        Moves tried.
+    """
+
+    order: IntArray | None
+    keep: BoolArray | None
+    cost: int | None
+    moves: int
+
+
+NOTHING = Swept(None, None, None, 0)
 
 
 class Beam(Engine):
@@ -51,6 +61,9 @@ class Beam(Engine):
         Sixteenths of a byte that a resident byte weighs beside what is paid.
     reference : int64[n_operators]
         An order: what it reads last leaves first.
+    room : int, optional
+        Bytes to do with, if not all: the working set of an operator may need more at its step.
+        What holds less is easier to place.
     """
 
     def __init__(
@@ -63,8 +76,11 @@ class Beam(Engine):
         lean: int,
         reference: IntArray,
         known: int | None = None,
+        room: int | None = None,
     ) -> None:
         super().__init__(problem, kernels, known=known)
+        if room is not None:
+            self.layout.now[self.state.ROOM] = room
         n = problem.graph.n_operators
         self.beam = beam
         self.bucket = np.zeros(((n + 1) * width, 2), dtype=np.int64)
@@ -109,53 +125,38 @@ class Beam(Engine):
                 return False
 
 
-def sweeps(
+def sweep(
     problem: MemoryProblem,
     reference: IntArray,
     *,
+    width: int,
+    lean: int = LEAN,
     known: int | None = None,
-    first: int = FIRST,
-    moves: int | None = None,
+    room: int | None = None,
     done: Done | None = None,
-) -> Iterator[Swept | None]:
-    """Run wider and wider beams; each that finds a plan cheaper than all before yields it.
-
-    The others yield None. Sizes and costs are bytes; addresses are not looked at. Each plan's order
-    is the reference of the next beam.
+) -> Swept:
+    """Run one beam; addresses are not looked at.
 
     Parameters
     ----------
     problem : MemoryProblem
         With a capacity of at least its ``smallest_capacity``.
-    reference : int64[n_operators]
-        An order at hand.
+    reference, width, lean, room
+        As of `Beam`.
     known : int, optional
         Extra bytes of a plan at hand: nothing as dear is looked for.
-    first : int
-        The width to begin with.
-    moves : int, optional
-        Limit on moves tried; the beam that crosses it is the last one.
     done : callable, optional
         Whether to stop, asked every few milliseconds.
     """
     kernels = load_kernels(done)
     beam = None if kernels is None else load(f"{HERE}.beam_kernels", done)
     if kernels is None or beam is None:
-        return
-    width, tried = first, 0
-    while width * (problem.graph.n_operators + 1) <= ROWS and known != 0:
-        for lean in LEANS:
-            if (moves is not None and tried >= moves) or (done is not None and done()):
-                return
-            one = Beam(
-                problem, kernels, beam, width=width, lean=lean, reference=reference, known=known
-            )
-            one.run(done=done)
-            tried += one.moves
-            if not one.found:
-                yield None
-                continue
-            order, keep = one.plan()
-            known, reference = one.cost, order
-            yield Swept(order, keep, known)
-        width *= FACTOR
+        return NOTHING
+    one = Beam(
+        problem, kernels, beam, reference=reference, width=width, lean=lean, known=known, room=room
+    )
+    one.run(done=done)
+    if not one.found:
+        return Swept(None, None, None, one.moves)
+    order, keep = one.plan()
+    return Swept(order, keep, one.cost, one.moves)

@@ -27,6 +27,8 @@ from mapc.models.memory.exact.state_kernels import (
     DEPTH,
     DONE,
     GOAL,
+    IN_AT,
+    IN_END,
     N_LIVE,
     N_LIVES,
     N_NODES,
@@ -35,6 +37,7 @@ from mapc.models.memory.exact.state_kernels import (
     REST,
     ROOM,
     SETS,
+    SIZE,
     TO,
     USE_AT,
     USE_END,
@@ -173,7 +176,7 @@ def choose(pick: Table, count: int, need: int, way: int) -> int:
         if best < 0:
             return 0
         pick[best, 3] = 1
-        return 1 + pick[best, 0]
+        return int(1 + pick[best, 0])
     freed, last = 0, 0
     while freed < need and last < count:
         pick[last, 3] = 1
@@ -218,7 +221,10 @@ def spread(
     for o in range(len(ops)):
         if ops[o, DONE] != 0 or ops[o, WAIT] != 0:
             continue
-        need = now[USED] + missing(ops, ts, adj, now, o) + ops[o, NEED] - now[ROOM]
+        alone = ops[o, NEED]  # its working set: it may be more than the room looked for
+        for k in range(ops[o, IN_AT], ops[o, IN_END]):
+            alone += ts[adj[k, TO], SIZE]
+        need = now[USED] + missing(ops, ts, adj, now, o) + ops[o, NEED] - max(now[ROOM], alone)
         count = candidates(ops, ts, adj, now, o, pick) if need > 0 else 0
         before = 0
         for way in range(WAYS if need > 0 else 1):

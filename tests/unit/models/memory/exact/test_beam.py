@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 
 import mapc
 from mapc.kernels import load
-from mapc.models.memory.exact import beam as beam_module
 from mapc.models.memory.exact import engine as engine_module
 from mapc.models.memory.exact import least_traffic
-from mapc.models.memory.exact.beam import Beam, Swept, sweeps
+from mapc.models.memory.exact.beam import Beam, Swept, sweep
 from mapc.models.memory.exact.engine import HERE, load_kernels
 from mapc.models.memory.problem import MemoryProblem
 from mapc.models.memory.schedule import Schedule, evict_by_next_use
@@ -37,15 +36,22 @@ def check(problem: MemoryProblem, found: Swept) -> None:
     assert (schedule.needed + schedule.held(found.keep) <= problem.room).all()
 
 
-def plans(problem: MemoryProblem, **limits: int) -> list[Swept]:
-    found = sweeps(problem, problem.graph.given_order, **limits)  # type: ignore[arg-type]
-    return [one for one in found if one is not None]
+def plans(problem: MemoryProblem, known: int | None = None, widths: int = 4) -> list[Swept]:
+    """What wider and wider beams find, each cheaper than the one before."""
+    found: list[Swept] = []
+    order = problem.graph.given_order
+    for k in range(widths):
+        one = sweep(problem, order, width=4**k, known=known)
+        if one.order is not None:
+            known, order = one.cost, one.order
+            found.append(one)
+    return found
 
 
 @settings(max_examples=40, deadline=None)
 @given(problem=cases)
 def test_every_beam_has_a_plan_cheaper_than_the_one_before(problem: MemoryProblem) -> None:
-    found = plans(problem, moves=2_000)
+    found = plans(problem)
     for one in found:
         check(problem, one)
     costs = [one.cost for one in found]
@@ -57,7 +63,7 @@ def test_every_beam_has_a_plan_cheaper_than_the_one_before(problem: MemoryProble
 @given(problem=cases, more=st.integers(0, 3))
 def test_nothing_as_dear_as_what_is_known_is_found(problem: MemoryProblem, more: int) -> None:
     optimum = int(least_traffic(problem).cost or 0)
-    found = plans(problem, known=optimum + more, moves=2_000)
+    found = plans(problem, known=optimum + more)
     assert all(optimum <= one.cost < optimum + more for one in found)
 
 
@@ -65,7 +71,7 @@ def test_a_graph_of_many_operators_is_planned_far_better_than_by_eviction() -> N
     problem = mapc.generate("memory", network="layered", operators=120)
     problem = mapc.models.memory.FAMILY.with_capacity(problem, "M_R")
     schedule = Schedule(problem, problem.graph.given_order)
-    found = plans(problem, moves=30_000)
+    found = plans(problem)
     check(problem, found[-1])
     assert 2 * found[-1].cost < schedule.cost(evict_by_next_use(schedule))
 
@@ -120,13 +126,25 @@ def test_no_level_holds_more_than_its_width() -> None:
     assert one.found
 
 
-@pytest.mark.parametrize("limit", ["STEPS", "MEMORY", "ROWS"])
+@settings(max_examples=40, deadline=None)
+@given(problem=cases, percent=st.integers(0, 100))
+def test_with_less_room_it_holds_no_more_unless_an_operator_needs_it(
+    problem: MemoryProblem, percent: int
+) -> None:
+    room = problem.room * percent // 100
+    found = sweep(problem, problem.graph.given_order, width=8, room=room)
+    assert found.order is not None
+    assert found.keep is not None
+    assert found.cost is not None
+    check(problem, found)
+    schedule = Schedule(problem, found.order)
+    used = schedule.needed + schedule.held(found.keep)
+    assert (used <= np.maximum(room, schedule.needed)).all()
+
+
+@pytest.mark.parametrize("limit", ["STEPS", "MEMORY"])
 def test_a_limit_ends_it(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     problem = chain_with_skip(capacity=9)
-    if limit == "ROWS":
-        monkeypatch.setattr(beam_module, "ROWS", 4)
-        assert list(sweeps(problem, problem.graph.given_order)) == []
-        return
     monkeypatch.setattr(engine_module, "STEPS", 1)
     one = beam_of(problem)
     if limit == "MEMORY":
@@ -138,15 +156,19 @@ def test_a_limit_ends_it(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     assert not one.found
 
 
-def test_a_call_that_is_over_before_it_begins_finds_nothing() -> None:
+def test_a_call_that_is_over_before_it_begins_finds_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine_module, "STEPS", 1)
     problem = chain_with_skip(capacity=9)
-    assert list(sweeps(problem, problem.graph.given_order, done=lambda: True)) == []
+    found = sweep(problem, problem.graph.given_order, width=2, done=lambda: True)
+    assert found.order is None
 
 
 PLAIN = """
 import json
 from hypothesis import given, settings
-from mapc.models.memory.exact.beam import sweeps
+from mapc.models.memory.exact.beam import sweep
 from oracles.memory_branches import branches
 
 answers = []
@@ -154,8 +176,9 @@ answers = []
 @settings(max_examples=15, deadline=None, derandomize=True, database=None)
 @given(problem=branches())
 def ask(problem):
-    for one in sweeps(problem, problem.graph.given_order, moves=300):
-        answers.append(one and [one.order.tolist(), one.keep.tolist(), one.cost])
+    for width in (1, 5):
+        one = sweep(problem, problem.graph.given_order, width=width)
+        answers.append([one.order.tolist(), one.keep.tolist(), one.cost, one.moves])
 
 ask()
 print(json.dumps(answers))
