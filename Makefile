@@ -92,6 +92,8 @@ bench: $(DEV_STAMP)
 	$(BIN)/python benchmarks/program_build.py
 	@[ -d $(DATA)/memory ] || { echo "make: no $(DATA)/memory; MAPC_DATA names the data" >&2; exit 1; }
 	$(BIN)/python benchmarks/allocation.py $(DATA)/memory/*.1048576.csv --capacity 1MiB
+	$(BIN)/python benchmarks/memory.py --minutes 12 --ilp-seconds 5
+	$(BIN)/python benchmarks/memory.py --published --minutes 12
 	$(BIN)/python benchmarks/memory_cosma.py $(DATA)/memory/graphs/tv_densenet121.json
 	@[ -f $(EXPERTS) ] || { echo "make: no $(EXPERTS); MAPC_DATA names the data" >&2; exit 1; }
 	$(BIN)/python benchmarks/placement.py --counts $(EXPERTS)

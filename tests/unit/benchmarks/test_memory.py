@@ -159,3 +159,45 @@ def test_without_arguments_the_data_folder_is_searched(memory, monkeypatch, tmp_
     assert [path.name for path in args.buffers] == ["b.csv"]
     assert args.generate == memory.NETWORKS
     assert memory.parse(["--generate", "unet"]).graphs == []
+
+
+# -- the published ILP -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def published():
+    return import_module("memory_published")
+
+
+def test_the_published_ilp_finds_the_same_and_is_timed(published, tmp_path, monkeypatch, capsys):
+    small = [published.chain(6, 2), published.bottlenecks(1)]
+    monkeypatch.setattr(published, "graphs", lambda folder: iter(small))
+    target = tmp_path / "pairs.jsonl"
+    pairs = published.run(tmp_path, 60.0, float("inf"), target)
+    assert len(pairs) == len(target.read_text().splitlines()) >= 3
+    for pair in pairs:
+        assert pair.finished
+        assert pair.mapc_status == "optimal"
+        assert pair.ilp == pair.mapc
+        assert pair.rows > 0
+        assert pair.ratio > 0
+    assert f"same optimum on {len(pairs)} of these" in capsys.readouterr().out
+    # what the file holds is not run again
+    monkeypatch.setattr(published, "light_up", lambda: None)
+    monkeypatch.setattr(published, "measure", None)
+    assert published.run(tmp_path, 60.0, 0.0, target) == pairs
+
+
+def test_graphs_for_the_published_ilp_are_what_they_say(published) -> None:
+    chain = published.chain(8, 2).graph
+    assert (chain.n_operators, sum(chain.consumers.lengths == 2)) == (8, 2)
+    assert published.diamonds(2, 3).graph.n_operators == 14
+    cut = published.first_operators(published.bottlenecks(2), 6).graph
+    assert cut.n_operators == 6
+    assert [cut.tensor_names[t] for t in np.flatnonzero(cut.is_output)] == ["s1", "a1"]
+
+
+def test_a_limit_is_no_ratio(published) -> None:
+    pair = published.Pair("g", 5, 2048, 10, 3072, "feasible", 60.0, 2048, "optimal", 0.01)
+    assert published.row(pair).endswith("| feasible | 60.00 | 2.00 | 0.010 | - |")
+    assert list(published.summary([pair])) == ["the published ILP finished on 0 of 1 cases"]
