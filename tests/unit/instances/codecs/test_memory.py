@@ -95,3 +95,56 @@ def test_a_plan_that_streams_at_no_operator_is_refused(
     path.write_bytes(msgspec.json.encode(document))
     with pytest.raises(InstanceError, match="streamed"):
         instances.read_plan(path)
+
+
+def test_operators_that_run_again_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    problem = replace(chain_with_skip(capacity=20), options=Options(recompute=((0, 7), (2, 0))))
+    plan = replace(
+        PLAN,
+        order=np.array([0, 1, 2, 0, 3]),
+        workspace_address=np.full(5, -1),
+        workspace_bank=np.zeros(5, dtype=np.int64),
+        streamed=np.array([[4, 0]]),
+    )
+    instances.write_plan(problem, plan, path)
+    read, found, _ = instances.read_plan(path)
+    assert read.options.recompute == ((0, 7), (2, 0))
+    assert found == plan
+    others = [replace(problem, options=Options(recompute=pairs)) for pairs in (((0, 7),), ())]
+    hashes = {documents.content_hash(one) for one in (problem, *others)}
+    assert len(hashes) == 3
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "says"),
+    [
+        ("problem", "recompute", [[4, 1]], "index 4"),
+        ("problem", "recompute", [[0, 1], [0, 2]], "0 twice"),
+        ("problem", "recompute", [[0, -1]], "recompute"),
+        ("problem", "recompute", [], "instance_sha256"),
+        ("plan", "order", [0, 1, 2], "order"),
+        ("plan", "order", [0, 1, 2, 4, 3], "order"),
+        ("plan", "workspace_address", [-1, -1, -1, -1], "workspace_address"),
+        ("plan", "streamed", [[5, 0]], "streamed"),
+    ],
+)
+def test_runs_that_do_not_fit_are_refused_in_one_line(
+    tmp_path: Path, section: str, key: str, value: object, says: str
+) -> None:
+    path = tmp_path / "plan.json"
+    problem = replace(chain_with_skip(capacity=20), options=Options(recompute=((0, 7),)))
+    plan = replace(
+        PLAN,
+        order=np.array([0, 1, 2, 0, 3]),
+        workspace_address=np.full(5, -1),
+        workspace_bank=np.zeros(5, dtype=np.int64),
+    )
+    instances.write_plan(problem, plan, path)
+    document = msgspec.json.decode(path.read_bytes())
+    where = document["plan"] if section == "plan" else document["instance"]["problem"]["options"]
+    where[key] = value
+    path.write_bytes(msgspec.json.encode(document))
+    with pytest.raises(InstanceError, match=says) as caught:
+        instances.read_plan(path)
+    assert "\n" not in str(caught.value)

@@ -50,6 +50,12 @@ def problem(block: Path) -> MemoryProblem:
         (["objective=energy"], Options(read_cost=163, write_cost=163)),
         (["objective=time", "write-cost=80"], Options(read_cost=39, write_cost=80)),
         (["objective=bytes", "stream-cost=0", "prefetch=3"], Options(stream_cost=0, prefetch=3)),
+        # b writes 4 bytes; nobody reads what c writes
+        (["recompute=elementwise"], Options(recompute=((1, 4),))),
+        (["recompute=all", "read-cost=3"], Options(read_cost=3, recompute=((0, 24), (1, 12)))),
+        (["recompute-cost=2", "recompute=b"], Options(recompute=((1, 8),))),
+        (["recompute=b", "recompute=a", "recompute-cost=0"], Options(recompute=((0, 0), (1, 0)))),
+        (["recompute=all", "recompute=none"], Options()),
     ],
 )
 def test_rules(problem: MemoryProblem, texts: list[str], options: Options) -> None:
@@ -70,6 +76,8 @@ def test_rules(problem: MemoryProblem, texts: list[str], options: Options) -> No
         ("pinned=z", "the name of a tensor"),
         ("objective=joy", "bytes or energy or time"),
         ("in-place=all", "elementwise or none"),
+        ("recompute=z", "elementwise, all, none or the name of an operator"),
+        ("recompute-cost=-1", "a whole number"),
     ],
 )
 def test_what_is_no_rule_is_refused_in_one_line(
@@ -117,3 +125,30 @@ def test_symmetric_costs_scale_the_plain_optimum(problem: MemoryProblem) -> None
     dear = mapc.with_rules(tight, ["objective=energy"])
     result = mapc.solve(dear, time_limit=None)
     assert result.objective == 163 * plain.objective == verify(dear, result.plan).objective
+
+
+def test_the_command_line_recomputes(tmp_path: Path) -> None:
+    """s (64) is narrow to make again from x (16), and lies beside 256 + 256 else."""
+    source = tmp_path / "skip.json"
+    source.write_text(
+        """{"name": "skip", "inputs": ["x"], "outputs": ["y"],
+ "tensors": {"x": 16, "s": 64, "a": 256, "b": 256, "c": 64, "y": 64},
+ "ops": [
+  {"name": "stem", "op": "relu", "ins": ["x"], "outs": ["s"]},
+  {"name": "expand", "op": "conv", "ins": ["s"], "outs": ["a"]},
+  {"name": "filter", "op": "conv", "ins": ["a"], "outs": ["b"]},
+  {"name": "project", "op": "conv", "ins": ["b"], "outs": ["c"]},
+  {"name": "add", "op": "add", "ins": ["s", "c"], "outs": ["y"]}]}"""
+    )
+    plan = tmp_path / "plan.json"
+    run = CliRunner().invoke
+    rules = ["--rule", "recompute=elementwise", "--rule", "recompute-cost=1"]
+    done = run(app, ["solve", str(source), "--scratchpad", "528", *rules, "-q", "-o", str(plan)])
+    assert done.exit_code == 0, done.output
+    assert "64 units of extra cost" in done.output
+    assert "recomputed" in done.output
+    checked = run(app, ["check", str(plan)])
+    assert "valid: 64 units of extra cost" in checked.output
+    for name in ("arena-json", "arena-c", "transfers"):
+        out = run(app, ["export", str(plan), "--to", name])
+        assert out.exit_code == 0, out.output
