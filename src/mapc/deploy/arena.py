@@ -65,7 +65,11 @@ def buffers_of(problem: Problem, plan: Plan) -> list[Buffer]:
     ------
     InstanceError
         For a plan that does not belong to the problem.
+    UsageError
+        For a problem with banks: an arena is one block of memory.
     """
+    if problem.options.banks if isinstance(problem, MemoryProblem) else problem.banks:
+        raise UsageError("an arena is one block of memory; this problem has several banks")
     if isinstance(problem, MemoryProblem) and isinstance(plan, MemoryPlan):
         found = _of_memory(problem, plan)
     elif isinstance(problem, AllocationProblem) and isinstance(plan, AllocationPlan):

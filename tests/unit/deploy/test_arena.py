@@ -152,6 +152,12 @@ def test_a_spilled_tensor_is_two_buffers() -> None:
     assert [b.bytes for b in buffers_of(problem, plan) if b.kind == "workspace"] == [3]
 
 
+def test_several_banks_are_no_arena() -> None:
+    problem = replace(allocation_bruteforce.problem_of([(0, 1, 4)]), banks=(("a", 4), ("b", 4)))
+    with pytest.raises(UsageError, match="one block of memory"):
+        buffers_of(problem, AllocationPlan(np.array([0]), np.array([1])))
+
+
 @pytest.mark.parametrize("prefix", ["", "3d", "a-b", "a b", "_a", "naïve"])
 def test_a_prefix_that_is_no_name_is_refused(prefix: str) -> None:
     with pytest.raises(UsageError, match=r"prefix .*: expected a letter"):
