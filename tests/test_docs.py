@@ -6,6 +6,10 @@ Commands must succeed unless ``$ echo $?`` follows with another code. Each line 
 the output, in order; ``...`` stands for anything, and the values of lines named in ``VARIES``
 (times, who was first) are not compared. A page may show less than a command prints.
 
+``<!-- tested with PACKAGE -->`` is for commands that need a package which is not always there. They
+run in a folder of their own, which holds the files of the page and nothing that other blocks made,
+and are skipped where the package is not installed.
+
 Commands of the README run as a reader runs them, one process each. On the other pages plain
 ``mapc`` commands run inside the tests, which saves most of the time: no interpreter to start, no
 solver to load again.
@@ -32,10 +36,12 @@ from mapc.models import KINDS, family
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MODEL = "light_densenet121.onnx"
+WITH = "tested with "
 VARIES = ("seconds", "build seconds", "method", "SHA-256")
 
 _BLOCK = re.compile(
-    r"^<!-- (?P<what>tested|file: \S+) -->\n```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S
+    r"^<!-- (?P<what>tested(?: with \w+)?|file: \S+) -->\n```(?P<kind>\w*)\n(?P<text>.*?)^```$",
+    re.M | re.S,
 )
 _SHELL = re.compile(r"""[^\w\s./:=%,'"-]""")
 _LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
@@ -132,15 +138,40 @@ def pages_to_run() -> list[Path]:
     return [page for page in PAGES if any(what == "tested" for what, _ in blocks(page))]
 
 
+def packages_to_run() -> list[tuple[Path, str]]:
+    """Pages with commands that need a package, each with every such package."""
+    found = [(page, what) for page in PAGES for what, _ in blocks(page)]
+    needed = {(page, what[len(WITH) :]): None for page, what in found if what.startswith(WITH)}
+    return list(needed)
+
+
 @pytest.mark.parametrize("page", pages_to_run(), ids=lambda page: page.name)
 def test_commands_do_what_the_page_says(
     page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
+    run_blocks(page, "tested", folder)
+
+
+@pytest.mark.parametrize(
+    ("page", "package"), [pytest.param(p, n, id=f"{p.name}-{n}") for p, n in packages_to_run()]
+)
+def test_commands_that_need_a_package(
+    page: Path, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if find_spec(package) is None:
+        pytest.skip(f"{package} is not installed, which some commands of {page.name} need")
+    monkeypatch.chdir(tmp_path)
+    run_blocks(page, WITH + package, tmp_path)
+
+
+def run_blocks(page: Path, wanted: str, folder: Path) -> None:
+    """Write the files of a page, and run the commands of one kind of block."""
     runs = run if page.name == "README.md" else run_inside
     for what, text in blocks(page):
-        if what != "tested":
+        if what.startswith("file: "):
             (folder / what.removeprefix("file: ")).write_text(text, encoding="utf-8")
+        if what != wanted:
             continue
         for command in commands(text):
             code, output = runs(command.line, folder)
@@ -171,6 +202,7 @@ def test_what_needs_a_shell(line: str, expected: bool) -> None:
 def test_there_is_something_to_run() -> None:
     names = {page.name for page in pages_to_run()}
     assert {"README.md", "memory.md", "allocation.md", "instances.md"} <= names
+    assert ("memory.md", "torch") in {(page.name, package) for page, package in packages_to_run()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
