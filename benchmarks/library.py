@@ -88,12 +88,22 @@ def filed(kind: str, name: str, tier: int, file: str, origin: str, **given: Any)
 
 def memory() -> Iterator[Item]:
     """Graphs from one operator after the other to those of architecture search."""
-    for n, seed in ((4, 0), (5, 1), (6, 2), (7, 3), (8, 4), (8, 5)):
-        options = {"network": "layered", "operators": n, "width": 3, "seed": seed}
+    # in all of these some tensor has to leave and come back
+    for n, width, seed in (
+        (5, 2, 16),
+        (5, 2, 17),
+        (6, 3, 7),
+        (6, 3, 9),
+        (7, 3, 4),
+        (8, 3, 9),
+        (8, 4, 17),
+        (8, 4, 24),
+    ):
+        options = {"network": "layered", "operators": n, "width": width, "seed": seed}
         yield made("memory", f"layered-{n}-{seed}-mr", 1, scratchpad="M_R", **options)
-    tiny = {"network": "layered", "operators": 7, "width": 3, "seed": 3}
-    yield made("memory", "layered-7-3-mp", 1, scratchpad="M_P", **tiny)
-    yield made("memory", "layered-7-3-small", 1, scratchpad=1, **tiny)
+    tiny = {"network": "layered", "operators": 7, "width": 3, "seed": 4}
+    yield made("memory", "layered-7-4-mp", 1, scratchpad="M_P", **tiny)
+    yield made("memory", "layered-7-4-small", 1, scratchpad=1, **tiny)
     yield made("memory", "layered-30-0-mr", 2, network="layered", operators=30, scratchpad="M_R")
     yield made("memory", "layered-100-0-mr", 2, network="layered", operators=100, scratchpad="M_R")
     yield made("memory", "randwire-8-mr", 2, network="randwire", nodes=8, scratchpad="M_R")
@@ -202,8 +212,8 @@ def placement() -> Iterator[Item]:
     for n, ranks, seed in ((4, 2, 0), (6, 2, 1), (6, 3, 2), (8, 2, 3), (8, 4, 4)):
         options = {"layers": 1, "experts": n, "ranks": ranks, "seed": seed}
         yield made("placement", f"balance-{n}-{ranks}", 1, **options)
-    yield made("placement", "replicas-4-2", 1, layers=1, experts=4, ranks=2, slots=3, seed=5)
-    yield made("placement", "replicas-6-3", 1, layers=1, experts=6, ranks=3, slots=3, seed=6)
+    yield made("placement", "replicas-4-2", 2, layers=1, experts=4, ranks=2, slots=3, seed=5)
+    yield made("placement", "replicas-6-3", 2, layers=1, experts=6, ranks=3, slots=3, seed=6)
     chain = {"layers": 2, "experts": 4, "ranks": 2, "nodes": 2, "transitions": 0.5}
     yield made("placement", "chain-2x4-2", 1, **chain)
     yield made("placement", "chain-3x4-2", 1, **{**chain, "layers": 3, "seed": 1})
@@ -234,17 +244,23 @@ def placement() -> Iterator[Item]:
 
 
 def sequence() -> Iterator[Item]:
-    """From three sequences on two ranks to the batches of published clusters."""
+    """From one sequence on eight ranks to the batches of published clusters."""
+    quick = {"methods": ("area", "homogeneous", "megatron", "packing", "columns")}
     for n, ranks, length, seed in (
-        (2, 2, "8K", 0),
-        (3, 2, "16K", 1),
-        (4, 2, "8K", 2),
-        (4, 4, "16K", 3),
-        (5, 4, "16K", 4),
-        (6, 4, "32K", 5),
+        (1, 8, "8K", 0),
+        (2, 8, "4K", 0),
+        (2, 16, "16K", 2),
+        (3, 16, "16K", 1),
+        (3, 16, "16K", 2),
+        (4, 16, "16K", 0),
+        (6, 8, "4K", 2),
+        (6, 16, "16K", 2),
     ):
         options = {"sequences": n, "ranks": ranks, "max_length": length, "seed": seed}
-        yield made("sequence", f"lognormal-{n}-{ranks}", 1, ranks_per_node=ranks, **options)
+        yield made("sequence", f"lognormal-{n}-{ranks}-{seed}", 1, options=quick, **options)
+    for n, ranks, seed in ((2, 8, 1), (3, 8, 0), (6, 8, 1)):
+        options = {"sequences": n, "ranks": ranks, "max_length": "16K", "seed": seed}
+        yield made("sequence", f"lognormal-{n}-{ranks}-{seed}", 2, options=quick, **options)
     for n, ranks in (
         (8, 8),
         (16, 8),
@@ -255,16 +271,19 @@ def sequence() -> Iterator[Item]:
         (256, 32),
         (512, 64),
     ):
-        options = {"sequences": n, "ranks": ranks}
-        yield made("sequence", f"lognormal-{n}-{ranks}", 2, max_length="192K", **options)
+        # the step program takes long where there is little to split
+        own = quick if n in (16, 64, 128) else {}
+        options = {"sequences": n, "ranks": ranks, "max_length": "192K"}
+        yield made("sequence", f"lognormal-{n}-{ranks}", 2, options=own, **options)
     for n, ranks in ((32, 8), (128, 16), (512, 64)):
-        options = {"sequences": n, "ranks": ranks, "distribution": "pareto"}
-        yield made("sequence", f"pareto-{n}-{ranks}", 2, max_length="192K", **options)
+        options = {"sequences": n, "ranks": ranks, "max_length": "192K"}
+        name = f"pareto-{n}-{ranks}"
+        yield made("sequence", name, 2, options=quick, distribution="pareto", **options)
     for model in ("gpt-13b", "gpt-30b"):
         options = {"sequences": 128, "ranks": 64, "model": model, "max_length": "64K"}
-        yield made("sequence", f"{model}-128-64", 2, **options)
+        yield made("sequence", f"{model}-128-64", 2, options=quick, **options)
     for name in ("equal-64", "halves-96", "two-peaks-128", "one-giant-65", "tokens-256"):
-        yield filed("sequence", name, 2, name, TABLE)
+        yield filed("sequence", name, 2, name, TABLE, options=quick)
     yield made("sequence", "lognormal-512-64-384k", 3, sequences=512, ranks=64)
     yield made("sequence", "lognormal-2048-256", 3, sequences=2048, ranks=256)
 

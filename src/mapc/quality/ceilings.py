@@ -20,6 +20,8 @@ ROUNDING: Final = 1e-9
 """Part of a fractional objective that sums in another order may differ by."""
 MAX_ROWS: Final = 100_000
 """Rows or columns above which a formulation is not kept count of, unless it is named."""
+MAX_AGREED: Final = 1_000
+"""Nonzeros above which backends are not asked to agree, unless that is asked for."""
 AGREEMENT_WORK: Final = 0.5
 """Units of work for each backend that is asked to agree; thousands of nodes for some."""
 AGREEMENT: Final = 1e-6
@@ -111,6 +113,11 @@ def _size(problem: Any, name: str, refuse: bool) -> Size | None:
         return None
     counts = program.statistics()
     return Size(rows=counts["rows"], columns=counts["columns"], nonzeros=counts["nonzeros"])
+
+
+def small(size: Size) -> bool:
+    """Whether every backend can be asked for the optimum of such a model."""
+    return size.nonzeros <= MAX_AGREED
 
 
 def agreement(

@@ -109,7 +109,7 @@ def record(
         others those that the index names.
     agree : bool, optional
         Whether backends that prove the optimum of a formulation have to go on doing so; by
-        default in tier 1.
+        default in tier 1, for models of at most `ceilings.MAX_AGREED` nonzeros.
     replace : bool
         Begin anew: what was known under that name is dropped, also if it was another problem.
     date : str, optional
@@ -140,7 +140,8 @@ def record(
         result = gathered.search(time_limit=None, methods=run.methods, seed=run.seed)
         chosen = _models(problem, entry, models)
         agreed = agree if agree is not None else entry.tier == 1 or bool(entry.gate.agree)
-        backends = ceilings.agreement(problem, chosen, seed=run.seed) if agreed else {}
+        small = [name for name in chosen if agree or ceilings.small(chosen[name])]
+        backends = ceilings.agreement(problem, small, seed=run.seed) if agreed else {}
         gate = ceilings.gate_of(result, chosen, backends)
     if time_limit is not None:
         gathered.search(time_limit=time_limit, methods=None, seed=run.seed)
