@@ -49,7 +49,7 @@ def test_no_order_has_less_live_and_some_order_has_as_much(
         assert live_at(problem, order, o, weight) == least
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(problem=small_problems())
 def test_no_order_beats_the_bounds(problem: MemoryProblem) -> None:
     spans = ForcedSpans(problem)
