@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from mapc.errors import InfeasibleError
+from mapc.errors import InfeasibleError, UsageError
 from mapc.models.memory import peak
 from mapc.models.memory.bounds import ForcedSpans
 from mapc.models.memory.capacities import bracket_peak, order_peak, with_capacity
@@ -82,7 +82,7 @@ class MemoryFamily:
 
     def goals(self) -> Mapping[str, Callable[[MemoryProblem], tuple[Any, MemoryProblem]]]:
         """Return what else can be minimised: ``peak``, over all capacities."""
-        return {"peak": lambda problem: (PeakFamily(), replace(problem, capacity=None))}
+        return {"peak": _for_peak}
 
     def phrase(self, value: Number) -> str:
         """Return e.g. ``392 KiB extra off-chip traffic``."""
@@ -121,6 +121,12 @@ class PeakFamily(MemoryFamily):
     def phrase_of(self, problem: MemoryProblem) -> Callable[[Number], str]:
         """Return `phrase`: peaks are bytes, whatever transfers cost."""
         return self.phrase
+
+
+def _for_peak(problem: MemoryProblem) -> tuple[Any, MemoryProblem]:
+    if problem.options.banks:
+        raise UsageError("--minimize peak asks for one capacity; this problem has several banks")
+    return PeakFamily(), replace(problem, capacity=None)
 
 
 FAMILY = MemoryFamily()

@@ -118,7 +118,7 @@ class _Kept:
             self.method.run(chained(problem), inner)
 
 
-REORDERING = frozenset({"exact-short", "local-search"})
+REORDERING = frozenset({"exact-short", "beam-short", "beam", "local-search"})
 """Methods that would look for other orders; `exact` runs when it is asked for, or all is tried."""
 
 

@@ -54,7 +54,13 @@ def verify_peak(problem: MemoryProblem, plan: MemoryPlan) -> Verdict:
 
 
 def bound_by_forced_spans(problem: MemoryProblem, search: Search) -> None:
-    """Bytes forced live beside one operator, in every order."""
+    """Bytes forced live beside one operator, in every order.
+
+    What may be made again need not be live: then only the largest working set is proven.
+    """
+    if problem.options.recompute:
+        search.prove(problem.smallest_capacity, "largest working set")
+        return
     search.prove(ForcedSpans(problem).smallest_peak, "forced spans")
 
 

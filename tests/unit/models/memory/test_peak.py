@@ -102,3 +102,15 @@ def test_other_families_and_other_objectives_are_refused() -> None:
         mapc.solve(bits, minimize="peak")
     with pytest.raises(UsageError, match="--minimize latency: expected peak"):
         mapc.solve(chain_with_skip(), minimize="latency")
+
+
+def test_several_banks_are_refused() -> None:
+    banked = replace(chain_with_skip(), options=Options(banks=(("a", 9), ("b", 5))))
+    with pytest.raises(UsageError, match="--minimize peak asks for one capacity"):
+        mapc.solve(banked, minimize="peak")
+
+
+def test_what_may_be_made_again_bounds_no_peak() -> None:
+    free = replace(chain_with_skip(), options=Options(recompute=((0, 0),)))
+    result = mapc.solve(free, minimize="peak", time_limit=None)
+    assert (result.objective, result.bound) == (10, 9)  # o0 again, for nothing, would do with 9
