@@ -163,13 +163,13 @@ def place_exactly(layout: Layout, search: Search) -> IntArray | None:
     return None if solution.values is None else lift(solution).offset
 
 
-def search_relaxation(problem: MemoryProblem, search: Search) -> None:
+def search_relaxation(problem: MemoryProblem, search: Search, most: int = 2) -> None:
     """All orders of plain relaxations: bounds, and orders to solve with the options.
 
     With in-place pairs there is no relaxation. Then the order is the best one without them, in the
     room that takes if there is less; it proves nothing.
     """
-    bounds = relaxations(problem)
+    bounds = relaxations(problem)[:most]
     relaxed = bounds[0][0] if bounds else None
     if relaxed is None:
         apart = replace(problem, options=replace(problem.options, in_place=()))
@@ -192,6 +192,16 @@ def search_relaxation(problem: MemoryProblem, search: Search) -> None:
             solve_order(Timeline(problem, found.order), search, "exact search")
 
 
+def search_relaxation_early(problem: MemoryProblem, search: Search) -> None:
+    """Search the first relaxation ahead of programs for the known orders, with recomputation.
+
+    Its order is one to which further runs are well added, and programs with optional steps take
+    long.
+    """
+    if problem.options.recompute:
+        search_relaxation(problem, search, most=1)
+
+
 def search_orders(problem: MemoryProblem, search: Search) -> None:
     """Local search over orders from the best plan, then the gap model on what it found."""
     if search.plan is None or search.done():
@@ -207,6 +217,7 @@ RUNS: dict[str, Run] = {
     "tightest-operator": plain.bound_by_operator,
     "eviction": choose_in_known_orders,
     "forced-spans": plain.bound_by_forced_spans,
+    "exact-short": search_relaxation_early,
     "gap": solve_known_orders,
     "exact": search_relaxation,
     "local-search": search_orders,
