@@ -6,6 +6,9 @@
   differ, found by a search over sets of operators. Bytes live at one time, that is: whether they
   can be placed without holes is found out by solving.
 * ``M_H``: the middle of ``M_R`` and ``M_P``, rounded down.
+
+Operators that may run again change none of them: every operator runs once, and further runs that
+cost nothing may do with less than the upper end of ``M_P``, whose lower end accounts for them.
 """
 
 from __future__ import annotations
