@@ -29,8 +29,8 @@ import numpy as np
 import mapc
 from mapc.errors import MapcError
 from mapc.models import KINDS
-from mapc.quality.index import FILES, NAME, Source, read_index
-from mapc.quality.recording import record
+from mapc.quality.index import FILES, NAME, Entry, Source, read_index
+from mapc.quality.recording import forget, record
 from mapc.quality.suite import Suite, check_suite
 
 OWN = "generator of mapc, Apache-2.0"
@@ -116,9 +116,15 @@ def memory() -> Iterator[Item]:
     yield made("memory", "gpt-4-mr", 2, network="gpt", layers=4, scratchpad="M_R")
     for net in ("squeezenet", "inception_v1", "inception_v2", "shufflenet", "densenet121"):
         yield filed("memory", f"onnx-{net}-mr", 2, f"onnx-{net}", ONNX, scratchpad="M_R")
-    yield filed("memory", "onnx-densenet121-mh", 2, "onnx-densenet121", ONNX, scratchpad="M_H")
+    yield filed("memory", "densenet121-mh", 2, "densenet121", VISION, scratchpad="M_H")
     nets = {
-        VISION: ("densenet201", "inception_v3", "efficientnet_b4", "regnet_y_400mf", "swin_t"),
+        VISION: (
+            "densenet201",
+            "inception_v3",
+            "efficientnet_b4",
+            "regnet_y_400mf",
+            "convnext_tiny",
+        ),
         TIMM: ("hrnet_w18", "ghostnet_100", "levit_128"),
         LANGUAGE: ("gpt2", "bert_base", "whisper_tiny_encoder"),
     }
@@ -257,14 +263,17 @@ def sequence() -> Iterator[Item]:
         (6, 16, "16K", 2),
     ):
         options = {"sequences": n, "ranks": ranks, "max_length": length, "seed": seed}
-        yield made("sequence", f"lognormal-{n}-{ranks}-{seed}", 1, options=quick, **options)
+        # HiGHS 1.13.1 says that 8891588 is the optimum of the first one's published model; it is
+        # 5768274. In the other its search does not end.
+        own = {**quick, "agree": False} if (n, ranks) in ((4, 16), (6, 16)) else quick
+        yield made("sequence", f"lognormal-{n}-{ranks}-{seed}", 1, options=own, **options)
     for n, ranks, seed in ((2, 8, 1), (3, 8, 0), (6, 8, 1)):
         options = {"sequences": n, "ranks": ranks, "max_length": "16K", "seed": seed}
         yield made("sequence", f"lognormal-{n}-{ranks}-{seed}", 2, options=quick, **options)
     for n, ranks in (
         (8, 8),
         (16, 8),
-        (32, 8),
+        (32, 16),
         (64, 16),
         (128, 16),
         (128, 32),
@@ -275,8 +284,8 @@ def sequence() -> Iterator[Item]:
         own = quick if n in (16, 64, 128) else {}
         options = {"sequences": n, "ranks": ranks, "max_length": "192K"}
         yield made("sequence", f"lognormal-{n}-{ranks}", 2, options=own, **options)
-    for n, ranks in ((32, 8), (128, 16), (512, 64)):
-        options = {"sequences": n, "ranks": ranks, "max_length": "192K"}
+    for n, ranks in ((32, 16), (128, 16), (512, 64)):
+        options = {"sequences": n, "ranks": ranks, "max_length": "64K"}
         name = f"pareto-{n}-{ranks}"
         yield made("sequence", name, 2, options=quick, distribution="pareto", **options)
     for model in ("gpt-13b", "gpt-30b"):
@@ -484,11 +493,33 @@ def _child(pipe: Any, item: Item, *arguments: Any) -> None:
         pipe.send(f"FAILED: {type(error).__name__}: {error}")
 
 
-def known(folder: Path, kind: str) -> set[str]:
-    """Return the names that an index holds."""
+def known(folder: Path, kind: str) -> dict[str, Entry]:
+    """Return what an index holds, by name."""
     if not (folder / kind / NAME).is_file():
-        return set()
-    return {one.name for one in read_index(folder / kind).instances}
+        return {}
+    return {one.name: one for one in read_index(folder / kind).instances}
+
+
+def told(item: Item, entry: Entry) -> bool:
+    """Whether an entry is what the item says; a named capacity is in bytes by now."""
+    ours, theirs = item.source, entry.source
+    return (
+        (ours.file, ours.generate, ours.budgets, ours.rules)
+        == (theirs.file, theirs.generate, theirs.budgets, theirs.rules)
+        and (isinstance(ours.scratchpad, str) or ours.scratchpad == theirs.scratchpad)
+        and item.tier == entry.tier
+        and item.options.get("methods") == entry.run.methods
+    )
+
+
+def prune(folder: Path, kinds: Sequence[str]) -> None:
+    """Drop instances that are no longer part of the library, and those that are said otherwise."""
+    for kind in kinds or KINDS:
+        said = {item.name: item for item in items([kind])}
+        for name, entry in known(folder, kind).items():
+            if name not in said or not told(said[name], entry):
+                forget(folder / kind, name)
+                print(f"{kind}/{name}: dropped", flush=True)
 
 
 def main() -> int:
@@ -507,6 +538,7 @@ def main() -> int:
     given = parser.parse_args()
     failed = 0
     inputs = Inputs(given.networks, given.data)
+    prune(given.folder, given.kind)
     for item in items(given.kind, given.only):
         if item.name in known(given.folder, item.kind) and not (given.renew or given.replace):
             continue

@@ -20,7 +20,7 @@ ROUNDING: Final = 1e-9
 """Part of a fractional objective that sums in another order may differ by."""
 MAX_ROWS: Final = 100_000
 """Rows or columns above which a formulation is not kept count of, unless it is named."""
-MAX_AGREED: Final = 1_000
+MAX_AGREED: Final = 500
 """Nonzeros above which backends are not asked to agree, unless that is asked for."""
 AGREEMENT_WORK: Final = 0.5
 """Units of work for each backend that is asked to agree; thousands of nodes for some."""

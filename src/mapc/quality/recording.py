@@ -150,6 +150,31 @@ def record(
     return _commit(place, kind, entry, old, problem, plan)
 
 
+def forget(path: str | Path, name: str) -> None:
+    """Take an instance out of its index, and drop the files that no other one names.
+
+    Parameters
+    ----------
+    path : path
+        As for `record`.
+    name : str
+
+    Raises
+    ------
+    UsageError
+        If there is no such instance.
+    """
+    found = _known(Path(path), name, None)
+    if found is None:
+        raise UsageError(f"instance {name!r}: not in {path}; expected a name of its index")
+    folder, _, entry = found
+    index = read_index(folder)
+    left = tuple(one for one in index.instances if one.name != entry.name)
+    index = msgspec.structs.replace(index, instances=left)
+    write_index(index, folder)
+    _drop(folder, _gone(entry, index))
+
+
 # -- what is recorded ------------------------------------------------------------------------------
 
 
@@ -326,9 +351,7 @@ def _commit(
     before = {one.name: one for one in index.instances}.get(entry.name)
     if before != entry:
         write_index(index.with_entries([entry]), folder)
-    for gone in _gone(before, index.with_entries([entry])):
-        with suppress(OSError):
-            (folder / gone).unlink()
+    _drop(folder, _gone(before, index.with_entries([entry])))
     return Recorded(folder, kind, entry, _changes(old, entry))
 
 
@@ -337,6 +360,12 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{folder}: cannot be made: {error.strerror}") from None
+
+
+def _drop(folder: Path, paths: Sequence[str]) -> None:
+    for path in paths:
+        with suppress(OSError):
+            (folder / path).unlink()
 
 
 def _gone(before: Entry | None, index: Index) -> list[str]:

@@ -15,7 +15,7 @@ from mapc.errors import CheckError, InstanceError, UsageError
 from mapc.models.allocation.plan import AllocationPlan
 from mapc.models.allocation.problem import AllocationProblem
 from mapc.quality.index import Index, Source, read_index
-from mapc.quality.recording import Recorded, record
+from mapc.quality.recording import Recorded, forget, record
 from mapc.quality.suite import Suite, check_suite
 
 # "a" lives beside both others, which do not meet: 8 bytes at their best, 10 one on another.
@@ -257,6 +257,19 @@ def test_another_problem_does_not_take_the_file_of_a_name(tmp_path: Path) -> Non
     found = put(tmp_path, problem=wider, replace=True)
     assert set(files(tmp_path)) == {"index.json", found.entry.source.file}
     assert check_suite(Suite.read(tmp_path)).sound
+
+
+def test_an_instance_is_forgotten_and_shared_files_stay(tmp_path: Path) -> None:
+    put(tmp_path, plans=[PACKED])
+    shared = Source(file="files/three.json", scratchpad=9)
+    record(tmp_path, "nine", source=shared, origin="a test", tier=3)
+    forget(tmp_path, "three")
+    assert [one.name for one in Suite.read(tmp_path)] == ["nine"]
+    assert set(files(tmp_path)) == {"index.json", "files/three.json"}
+    forget(tmp_path, "nine")
+    assert set(files(tmp_path)) == {"index.json"}
+    with pytest.raises(UsageError, match="'nine': not in"):
+        forget(tmp_path, "nine")
 
 
 # -- calls that say too little or too much ---------------------------------------------------------
