@@ -1,8 +1,8 @@
 """One direction of imports, read from the source itself.
 
-graph <- program <- solvers, graph <- models; only the portfolio, the verbs and the command line
-see families and backends together. No solver and no optional package is imported when a module
-of mapc is.
+graph <- program <- solvers, graph <- models; only the portfolio, the verbs, the quality gate and the
+command line see families and backends together. No solver and no optional package is imported when
+a module of mapc is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "mapc"
 LAZY = ("numba", "ortools", "highspy", "pyomo", "pyscipopt", "onnx", "networkx", "torch", "pandas")
-BOTH_SIDES = ("mapc", "mapc.api", "mapc.__main__", "mapc.solvers.portfolio", "mapc.cli")
+BOTH_SIDES = (
+    "mapc",
+    "mapc.api",
+    "mapc.__main__",
+    "mapc.solvers.portfolio",
+    "mapc.quality",
+    "mapc.cli",
+)
 FOR_FAMILIES = ("mapc.solvers.base", "mapc.solvers.result")
 
 
