@@ -1,8 +1,8 @@
 """One direction of imports, read from the source itself.
 
-graph <- program <- solvers, graph <- models; only the portfolio, the verbs, the quality gate and the
-command line see families and backends together. No solver and no optional package is imported when
-a module of mapc is.
+graph <- program <- solvers, graph <- models; only the portfolio, the verbs, the quality gate and
+the command line see families and backends together. No solver and no optional package is imported
+when a module of mapc is.
 """
 
 from __future__ import annotations
