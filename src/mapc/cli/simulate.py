@@ -94,6 +94,7 @@ def simulate(
     finished are shown.
     """
     from mapc.instances.importers import IMPORTERS
+    from mapc.instances.importers.lengths import LengthsFile
     from mapc.simulate import Limits, choose
     from mapc.simulate import simulate as run
 
@@ -101,8 +102,9 @@ def simulate(
     options = given(cluster)
     first = options.pop("index", 0)
     limits = Limits(deadline, seconds, flexsp_seconds, seed)
+    recorded = LengthsFile(file)
     problems = [
-        IMPORTERS["lengths"](file, index=number, **options)
+        IMPORTERS["lengths"](recorded, index=number, **options)
         for number in range(first, first + steps)
     ]
 

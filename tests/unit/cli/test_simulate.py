@@ -58,6 +58,16 @@ def test_options_of_the_importer_count(simulate, lengths):
     assert json.loads(done.stdout)["ways"][0]["step_ms"] == [verify(own, static(own)).objective]
 
 
+def test_a_file_is_read_once(simulate, monkeypatch):
+    from mapc.instances.importers import lengths as importer
+
+    calls, read = [], importer.read_lengths
+    monkeypatch.setattr(importer, "read_lengths", lambda path: calls.append(path) or read(path))
+    done = simulate("--batch", 16, "--steps", 3, "--json", "-q", "--compare", "static")
+    assert json.loads(done.stdout)["steps"] == ["lengths-0", "lengths-1", "lengths-2"]
+    assert len(calls) == 1
+
+
 def test_the_table(simulate):
     done = simulate("--batch", 32, "--steps", 2, *QUICK)
     header, *rows = [line.split("  ") for line in done.stdout.splitlines()]

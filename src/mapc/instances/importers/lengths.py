@@ -10,6 +10,7 @@ import contextlib
 import csv
 import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,15 @@ def parse_bandwidth(given: Mapping[int, float] | Sequence[str] | None) -> dict[i
             raise UsageError(f"bandwidth: degree {int(degree)} twice; expected every degree once")
         found[int(degree)] = float(value)
     return found
+
+
+class LengthsFile(str):
+    """A path of recorded lengths, which are read once however many batches are imported."""
+
+    @cached_property
+    def values(self) -> IntArray:
+        """int64[n]: what `read_lengths` says of the path."""
+        return read_lengths(str(self))
 
 
 def read_lengths(path: str | Path) -> IntArray:
@@ -283,7 +293,8 @@ def import_lengths(
             if given:
                 raise UsageError(f"{name}: applies to FlexSP's models only")
         cost = _other_cost(timings, tokens_per_rank, ranks, degrees, source)
-    lengths = _batch(_within(read_lengths(path), limit, too_long), batch, index, where)
+    values = path.values if isinstance(path, LengthsFile) else read_lengths(path)
+    lengths = _batch(_within(values, limit, too_long), batch, index, where)
     stem = "lengths" if str(path) == STREAM else Path(path).stem
     return SequenceProblem(
         name=f"{stem}-{index}",
