@@ -32,11 +32,15 @@ class Hint:
         What rank-time in a new group counts, over that in an old one.
     slack : float, optional
         The step over the area of its problem, for `scaled`.
+    modes : float64[D, L], optional
+        How likely each of the longest sequences, the longest first, is in a group of a mode; what
+        is missing from 1 stands for any.
     """
 
     target: FloatArray
     premium: FloatArray | None = None
     slack: float = SLACK
+    modes: FloatArray | None = None
 
     def scaled(self, problem: SequenceProblem) -> Hint:
         """Return the hint for other lengths: each micro-batch keeps its share of the step.

@@ -21,6 +21,7 @@ from mapc.kernels import load, stream
 from mapc.models.base import Search
 from mapc.models.sequence.assembly import assemble, step_ticks
 from mapc.models.sequence.bounds.area import least_micro_batches, micro_batch_tokens
+from mapc.models.sequence.packing.fullest import fullest
 from mapc.models.sequence.packing.hints import Hint, hint_of
 from mapc.models.sequence.packing.starts import Sizes, Start
 from mapc.models.sequence.plan import SequencePlan
@@ -41,7 +42,7 @@ SECONDS = 0.006
 """Of a slice, by the clock."""
 LITTLE = 0.6
 """Seconds of which `run` takes all."""
-PART, LARGE_PART, LARGE = 0.25, 0.5, 2_000
+PART, LARGE_PART, LARGE = 0.25, 0.1, 2_000
 """What `run` takes of more, and of problems of so many sequences, whose bounds need less of it."""
 MOST, MOST_EACH = 2.0, 4e-4
 """Seconds of it at most: in any case, or per sequence."""
@@ -143,6 +144,7 @@ def found(
     baselines: bool = True,
     least: float = np.inf,
     stale: float = np.inf,
+    start: SequencePlan | None = None,
 ) -> Iterator[Found]:
     """Yield ever better plans with all that is known of them.
 
@@ -156,6 +158,8 @@ def found(
         Ticks of a plan that is known; only better ones are given.
     stale : float
         Looks without a better plan after which the search ends.
+    start : SequencePlan, optional
+        A plan to go on with, where those of the first round are no better.
     """
     if work is None and done is None:
         raise ValueError("a search needs an end: give work or done")
@@ -169,6 +173,8 @@ def found(
         else ()
     ):
         baseline = make(problem)
+        if baseline is None and make is megatron_greedy and np.isinf(least):
+            source, baseline = "fullest groups", fullest(problem)
         if baseline is not None and (ticks := step_ticks(problem, baseline)) < least:
             least = float(ticks)
             yield Found(baseline, source, ticks, hint_of(problem, baseline))
@@ -177,14 +183,15 @@ def found(
         return
     order = np.argsort(-problem.padded, kind="stable")
     clock = _Clock(work, done, problem, stale)
-    for start in _Rounds(problem, order, kernels, clock, least, seed, hint).search():
-        if start.step < least:
+    rounds = _Rounds(problem, order, kernels, clock, least, seed, hint, start)
+    for one in rounds.search():
+        if one.step < least:
             clock.idle = 0.0
-            least = start.step
+            least = one.step
             group = np.empty(problem.n_sequences, dtype=np.int64)
-            group[order] = start.best_items
-            plan = assemble(problem, start.best_groups[0], start.best_groups[1], group)
-            yield Found(plan, "packing", int(least), hint_of(problem, plan, start.premium))
+            group[order] = one.best_items
+            plan = assemble(problem, one.best_groups[0], one.best_groups[1], group)
+            yield Found(plan, "packing", int(least), hint_of(problem, plan, one.premium))
 
 
 class _Rounds:
@@ -205,8 +212,10 @@ class _Rounds:
         least: float,
         seed: int,
         hint: Hint | None,
+        given: SequencePlan | None,
     ) -> None:
         self.sizes = Sizes(problem, order)
+        self.problem, self.order, self.given = problem, order, given
         self.kernels, self.clock, self.least = kernels, clock, least
         self.seed, self.hint = seed, hint
         self.rng = np.random.default_rng([seed, problem.n_sequences])
@@ -223,6 +232,7 @@ class _Rounds:
         while True:
             before, made = self.clock.spent(), self.made
             yield from self._new()
+            self._take_given()
             self.kept = sorted(self.kept, key=lambda one: one.step)[:KEPT]
             if self.clock.over() or (not self.kept and self.made == made):
                 return
@@ -259,10 +269,20 @@ class _Rounds:
             if self.clock.over():
                 return
 
+    def _take_given(self) -> None:
+        """Go on with the plan that was given, once, unless others are better."""
+        given, self.given = self.given, None
+        if given is None:
+            return
+        better = sum(one.step < step_ticks(self.problem, given) for one in self.kept)
+        if better < KEPT:
+            random = stream(self.seed, self.made)
+            self.kept.append(self.sizes.given(self.kernels, random, given, self.order))
+
     def _made(self, race: bool) -> Start | None:
         random = stream(self.seed, self.made)
         if self.hint is not None and self.made % 3 != 2:
-            return self.sizes.hinted(self.rng, random, self.hint, self.made)
+            return self.sizes.hinted(self.kernels, self.rng, random, self.hint, self.made)
         best = self.kept[0] if self.kept else None
         deep = self.deep if race else None
         return self.sizes.start(self.rng, random, best, self.least, self.made, deep)
@@ -364,5 +384,6 @@ def run(problem: SequenceProblem, search: Search) -> None:
         baselines=known is None,
         least=least,
         stale=stale,
+        start=search.plan if known is not None else None,
     ):
         search.propose(one.plan, one.source)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mapc.graph.operators import IntArray
 from mapc.models.sequence.bounds.area import least_micro_batches, most_micro_batches
 from mapc.models.sequence.packing.hints import Hint
+from mapc.models.sequence.plan import SequencePlan
 from mapc.models.sequence.problem import FloatArray, SequenceProblem
 
 COUNTS_TRIED = 3
@@ -29,10 +30,12 @@ DEAR = (1.05, 1.15, 1.4)
 """What premiums of a start are multiplied with at most, the widest groups' most."""
 USUAL, ODD, ODD_EACH = (0.93, 1.07), (0.5, 1.5), 8
 """Changes of premiums that did well; what premiums are multiplied with every so many starts."""
-SCANNED, SCANNED_AGAIN = 2048, 256
+SCANNED, SCANNED_AGAIN = 512, 64
 """Groups that a sequence is tried in when all are packed, and when a corner is."""
 TIGHTEN = 0.003
 """What targets lose at first after success."""
+WITH_MODES = 3
+"""Every so many starts have the modes that a hint says; other targets and premiums all of them."""
 INHERIT = 0.25
 """How often a start near the best one takes its premiums as well."""
 
@@ -166,7 +169,12 @@ class Sizes:
         return target
 
     def hinted(
-        self, rng: np.random.Generator, random: NDArray[np.uint64], hint: Hint, number: int
+        self,
+        kernels: ModuleType,
+        rng: np.random.Generator,
+        random: NDArray[np.uint64],
+        hint: Hint,
+        number: int,
     ) -> Start:
         """Return a start at the targets of a hint, or near them."""
         target = np.sort(hint.target)[::-1].astype(np.float64)
@@ -174,7 +182,64 @@ class Sizes:
         if number:
             target = target * rng.uniform(0.99, 1.02, len(target))
             premium = premium * rng.uniform(*USUAL, len(premium))
-        return self._made(random, premium, target)
+        start = self._made(random, premium, target)
+        if hint.modes is not None and number % WITH_MODES == 1:
+            self._place(kernels, start, rng, hint.modes)
+        return start
+
+    def _place(
+        self,
+        kernels: ModuleType,
+        start: Start,
+        rng: np.random.Generator,
+        modes: FloatArray,
+    ) -> None:
+        """Put the longest sequences into groups of modes that are drawn for them."""
+        target, free, groups, load = start.state[:4]
+        for i in range(min(modes.shape[1], len(self.padded))):
+            j = int(np.searchsorted(np.cumsum(modes[:, i]), rng.random()))
+            if j == self.n_modes or self.padded[i] > self.room[j]:
+                continue
+            time = self.time[j, i]
+            alike = np.flatnonzero(
+                (groups[1] == j)
+                & (groups[2] + self.padded[i] <= self.room[j])
+                & (load + time <= target[groups[0]])
+            )
+            fit = np.flatnonzero((free >= self.degree[j]) & (self.fixed[j] + time <= target))
+            if len(alike):
+                g = int(alike[np.argmax(load[alike])])
+            elif len(fit):
+                g = kernels.open_group(int(rng.choice(fit)), j, start.problem, start.state)
+            else:
+                continue
+            kernels.insert(i, g, start.problem, start.state)
+
+    def given(
+        self,
+        kernels: ModuleType,
+        random: NDArray[np.uint64],
+        plan: SequencePlan,
+        order: IntArray,
+    ) -> Start:
+        """Return a start that is a plan, at its makespans."""
+        group = plan.group[order]
+        load = self.fixed[plan.mode]
+        np.add.at(load, group, self.time[plan.mode[group], np.arange(len(group))])
+        target = np.zeros(int(plan.micro_batch.max()) + 1)
+        np.maximum.at(target, plan.micro_batch, load)
+        start = self._made(random, np.where(self.degree > 1, PREMIUM, 1.0), target)
+        slots = [
+            kernels.open_group(m, j, start.problem, start.state)
+            for m, j in zip(plan.micro_batch.tolist(), plan.mode.tolist(), strict=True)
+        ]
+        for i, g in enumerate(group.tolist()):
+            kernels.insert(i, slots[g], start.problem, start.state)
+        start.state[6][2] = 0  # nothing of this is to be taken back
+        start.best[0] = target.sum()
+        start.best_groups[:, slots] = plan.micro_batch, plan.mode
+        start.best_items[:] = np.array(slots)[group]
+        return start
 
     def _premium(self, rng: np.random.Generator, number: int) -> FloatArray:
         """Return what new groups cost; mostly, the wider they are the more."""

@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from tests.oracles.sequence_cases import brute_force, problem_of, small_sequence_problems
 
 from mapc.instances.generators.lengths import generate
+from mapc.kernels import load, stream
 from mapc.models.sequence.assembly import step_ticks
 from mapc.models.sequence.bounds.area import step_bound
 from mapc.models.sequence.packing import search as packing
+from mapc.models.sequence.packing import starts
 from mapc.models.sequence.packing.search import found, pack, plans
 from mapc.models.sequence.published.baselines import best_homogeneous, megatron_greedy
 from mapc.models.sequence.verify import verify
@@ -101,6 +103,7 @@ class Search:
 
     seed = 1
     objective = None
+    plan = None
 
     def __init__(self, deterministic: bool = True, plans: int = 3) -> None:
         self.deterministic, self.most = deterministic, plans
@@ -128,7 +131,8 @@ def test_the_method_proposes_and_stops(deterministic: bool) -> None:
 def test_the_method_begins_at_what_is_known() -> None:
     problem = mixed()
     search = Search()
-    search.objective = step_ticks(problem, best_homogeneous(problem)) * problem.tick
+    search.plan = best_homogeneous(problem)
+    search.objective = step_ticks(problem, search.plan) * problem.tick
     packing.run(problem, search)
     assert {source for _, source in search.steps} == {"packing"}
     for plan, _ in search.steps:
@@ -210,3 +214,27 @@ def test_kernels_do_the_same_as_plain_python() -> None:
         answers.append(json.loads(done.stdout))
     assert len(answers[0]) > 1
     assert answers[0] == answers[1]
+
+
+def test_a_start_that_is_a_plan_is_that_plan() -> None:
+    problem = mixed()
+    order = np.argsort(-problem.padded, kind="stable")
+    plan = pack(problem, work=200_000)
+    kernels = load(packing.KERNELS)
+    start = starts.Sizes(problem, order).given(kernels, stream(0, 1), plan, order)
+    assert start.step == step_ticks(problem, plan)
+    assert start.excess(kernels) == 0.0
+    assert start.reached().sum() == start.step
+    start.improve(kernels, 200_000)
+    assert start.step <= step_ticks(problem, plan)
+
+
+def test_a_search_goes_on_with_the_plan_it_is_given() -> None:
+    problem = mixed()
+    plan = pack(problem, seed=7, work=2_000_000)
+    ticks = step_ticks(problem, plan)
+    alone = [f.ticks for f in found(problem, work=300_000, least=ticks, baselines=False)]
+    onward = found(problem, work=300_000, least=ticks, baselines=False, start=plan)
+    steps = [one.ticks for one in onward]
+    assert steps
+    assert not alone or steps[-1] <= alone[-1]
