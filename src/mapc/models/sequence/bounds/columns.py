@@ -68,12 +68,15 @@ from mapc.models.sequence.bounds import area
 from mapc.models.sequence.bounds.columns_market import (
     FIRST,
     LAST,
+    LONGEST,
     NEXT,
     Effort,
     Market,
     market_of,
     priced,
 )
+from mapc.models.sequence.packing.hints import Hint
+from mapc.models.sequence.packing.near import SLACK, look_near
 from mapc.models.sequence.problem import FloatArray, SequenceProblem
 
 if TYPE_CHECKING:
@@ -95,6 +98,9 @@ MARGIN = 0.1
 """Part of an interval that each side of a cut has at least."""
 UNCUT, DONE = -1, -2
 
+LARGE, SHARE = 2_000, 0.3
+"""Sequences from which on `run` looks for plans after this part of its time, or at its end."""
+
 PATIENCE, RISE = 24, 1e-4
 """`run` ends after so many boxes that have not raised its bound by this part of the step."""
 
@@ -115,6 +121,7 @@ class _Node:
     prices: FloatArray | None = None
     split: int = -1
     where: int = 0
+    held: FloatArray | None = None
 
 
 class _Tree:
@@ -147,6 +154,18 @@ class _Tree:
         if not self.open or self.open[0].bound >= self.known:
             return True
         return self.open[0].split == DONE
+
+    def hint(self) -> Hint | None:
+        """Return makespans of the box of least bound, and modes of the longest sequences."""
+        node = min((one for one in self.open if one.held is not None), default=None)
+        if node is None or self.market is None or node.box is None or node.held is None:
+            return None
+        held = np.zeros((self.problem.n_modes, LONGEST))
+        held[self.market.modes_of] = node.held
+        count = np.rint(self.market.classes[0, ::-1][:LONGEST]).astype(np.int64)
+        count = count[: max(0, len(self.market.start) - self.market.first_whole)]
+        held = np.repeat(held[:, : len(count)], count, axis=1)[:, :LONGEST]
+        return Hint(np.maximum(node.box.mean(axis=0) * SLACK, 1.0), modes=held)
 
     @property
     def looks(self) -> int:
@@ -185,7 +204,9 @@ class _Tree:
         if split == UNCUT and effort is LAST:
             split = DONE
         bound = max(parent.bound, found.ticks, int(tight[0].sum()))
-        self._push(_Node(bound, self.priced, parent.q, tight, found.prices, split, where))
+        self._push(
+            _Node(bound, self.priced, parent.q, tight, found.prices, split, where, found.held)
+        )
 
     def _push(self, node: _Node) -> None:
         if node.bound < self.known:
@@ -263,7 +284,8 @@ def run(problem: SequenceProblem, search: Search) -> None:
 
     Needs a plan to compare with. What it proves grows from box to box; it ends when the search
     does, when the box of least bound cannot be cut, after so many looks, or when boxes hardly
-    raise it any more: better plans are worth more then.
+    raise it any more: better plans are worth more then. Of large problems it says where these are
+    to be looked for, and they are.
     """
     if not isinstance(problem, SequenceProblem) or search.objective is None or search.done():
         return
@@ -273,7 +295,8 @@ def run(problem: SequenceProblem, search: Search) -> None:
         return
     tree = _Tree(problem, kernels, _counts(problem, known), known)
     looks = LOOKS if search.deterministic else MOST_LOOKS
-    proven, mark, since = -1, 0, 0
+    proven, mark, since, near = -1, 0, 0, problem.n_sequences >= LARGE
+    kept = (1.0 - SHARE) * search.remaining()
     while tree.looks < looks and not tree.finished() and since < PATIENCE and not search.done():
         tree.grow()
         since += 1
@@ -282,9 +305,14 @@ def run(problem: SequenceProblem, search: Search) -> None:
         if tree.bound() > proven:
             proven = tree.bound()
             search.prove(proven * problem.tick, "columns")
+        if near and not search.deterministic and search.remaining() < kept:
+            near = False
+            look_near(problem, search, tree.hint())
         tree.known = min(tree.known, round(search.objective / problem.tick))
     if tree.bound() > proven:
         search.prove(tree.bound() * problem.tick, "columns")
+    if near and tree.bound() < tree.known:
+        look_near(problem, search, tree.hint())
 
 
 def _tightened(box: IntArray, known: int, floor: int) -> IntArray | None:

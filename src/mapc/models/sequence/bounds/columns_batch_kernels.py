@@ -217,7 +217,7 @@ def put(
         j, k = mode[i], items[i]
         if j >= 0:
             content(
-                part * classes[COUNT, k], last - modes[FIXED, j], modes[ROOM, j], k,
+                part * classes[COUNT, k], j, last - modes[FIXED, j], modes[ROOM, j], k,
                 partner[1, k, j], classes, times[TIME, j], times[PACE, j], worth,
                 sizes[j], hulls[j], given,
             )  # fmt: skip
@@ -274,7 +274,7 @@ def best_column(
     if used < n_ranks and filler >= 0:
         j = filler
         content(
-            (n_ranks - used) / modes[DEGREE, j], last - modes[FIXED, j], modes[ROOM, j], -1, -1,
+            (n_ranks - used) / modes[DEGREE, j], j, last - modes[FIXED, j], modes[ROOM, j], -1, -1,
             classes, times[TIME, j], times[PACE, j], worth, sizes[j], hulls[j], given,
         )  # fmt: skip
     return float(last)

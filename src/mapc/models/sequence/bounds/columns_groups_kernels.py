@@ -23,6 +23,9 @@ TIME, PACE = 0, 1
 DEGREE, FIXED, ROOM = 0, 1, 2
 TOP, BIG = 0, 1
 
+LONGEST = 16
+"""Classes whose modes are kept of columns, the longest ones."""
+
 
 @kernel("int64(int64, float64[::1], float64[::1], int64[::1])")
 def envelope(n: int, pace: Floats, worth: Floats, hull: Ints) -> int:
@@ -217,12 +220,22 @@ def offers(
     return n_items
 
 
+@kernel("void(float64, int64, int64, int64, float64[::1])")
+def give(amount: float, k: int, j: int, n_classes: int, given: Floats) -> None:
+    """Add an amount of class k in groups of mode j."""
+    given[k] += amount
+    turn = n_classes - 1 - k
+    if turn < LONGEST:
+        given[n_classes + j * LONGEST + turn] += amount
+
+
 @kernel(
-    "void(float64, float64, float64, int64, int64, float64[:,::1], float64[::1], float64[::1],"
-    " float64[::1], int64, int64[::1], float64[::1])"
+    "void(float64, int64, float64, float64, int64, int64, float64[:,::1], float64[::1],"
+    " float64[::1], float64[::1], int64, int64[::1], float64[::1])"
 )
 def content(
     copies: float,
+    j: int,
     left: float,
     room: float,
     first: int,
@@ -235,22 +248,27 @@ def content(
     hull: Ints,
     given: Floats,
 ) -> None:
-    """Add the sequences of groups with these whole ones, -1 for none, to ``given`` float64[U]."""
+    """Add the sequences of groups with these whole ones, -1 for none, to ``given``.
+
+    That is float64[U + D * `LONGEST`]: of every class, then of the longest in groups of mode j.
+    """
+    n = classes.shape[1]
     for k in (first, second):
         if k >= 0:
-            given[k] += copies
+            give(copies, k, j, n, given)
             left -= time[k]
             room -= classes[TOKENS, k]
     if size == 0 or left <= 0.0 or room <= 0.0:
         return
     at = corner(left, room, size, pace, hull)
     if at == size:
-        given[hull[size - 1]] += copies * room / classes[TOKENS, hull[size - 1]]
+        k = hull[size - 1]
+        give(copies * room / classes[TOKENS, k], k, j, n, given)
         return
     k = hull[at]
     tokens = left / pace[k]
     if at:
         before = hull[at - 1]
         tokens = (left - room * pace[before]) / (pace[k] - pace[before])
-        given[before] += copies * (room - tokens) / classes[TOKENS, before]
-    given[k] += copies * tokens / classes[TOKENS, k]
+        give(copies * (room - tokens) / classes[TOKENS, before], before, j, n, given)
+    give(copies * tokens / classes[TOKENS, k], k, j, n, given)

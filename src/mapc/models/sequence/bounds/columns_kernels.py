@@ -178,6 +178,8 @@ def gather(
                 column[k] = given[k]
                 reduced -= given[k] * dual[k]
             column[n_classes] = makespan
+            for i in range(n_classes, len(given)):
+                column[i + 1] = given[i]
             if reduced < least:
                 added += 1
     return added
@@ -219,7 +221,7 @@ def scratch_of(n_modes: int, n_classes: int) -> Scratch:
 @kernel(
     "float64(int64, float64[:,::1], float64[:,:,::1], float64[:,::1], int64[:,::1], int64,"
     " float64[:,::1], float64[:,::1], int64, float64, float64[::1], float64,"
-    " float64[:,::1], int64[::1], float64[:,::1])"
+    " float64[:,::1], int64[::1], float64[:,::1], float64[::1])"
 )
 def generate(
     n_ranks: int,
@@ -237,6 +239,7 @@ def generate(
     pool: Floats,
     used: Ints,
     seen: Floats,
+    held: Floats,
 ) -> float:
     """Generate columns and return the best bound on the way, ``prices`` being those that prove it.
 
@@ -253,9 +256,9 @@ def generate(
     n_rows = n_classes + box.shape[1]
     price, worth, excess = prices.copy(), prices.copy(), np.zeros(n_most)
     side = np.zeros(n_most, dtype=np.int64)
-    given, mode = np.zeros(n_classes), np.zeros(n_classes, dtype=np.int64)
+    given, mode = np.zeros(n_classes + len(held)), np.zeros(n_classes, dtype=np.int64)
     scratch = scratch_of(n_modes, n_classes)
-    inverse, basic = np.zeros((n_rows, n_rows)), np.zeros((2, n_rows))
+    inverse, basic = np.zeros((n_rows, n_rows)), np.zeros((2 + len(held), n_rows))
     dual, share, column = np.zeros(n_rows), np.zeros(n_rows), np.zeros(n_rows + 1)
     bound = np.zeros((2, n_classes))
     trust(wide, prices, classes, bound, basic, inverse, dual)
@@ -299,5 +302,5 @@ def generate(
             if wide > 1.0:
                 break
             wide, kept = 2.0 * wide, 0.0  # the best prices may be further away
-    spread(box.shape[1], share, basic, seen)
+    spread(box.shape[1], share, basic, seen, held)
     return best

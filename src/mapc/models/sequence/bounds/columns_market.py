@@ -28,6 +28,8 @@ LANDMARKS = 48
 """Classes whose times on their own are preferred as ends of cells: the longest."""
 GRAIN = 22
 """Bits of ticks per token: paces differ by 2**-22 or not at all."""
+LONGEST = 16
+"""Of so many classes, the longest, modes are kept apart: `columns_groups_kernels` has it, too."""
 POOL = 600
 """Columns kept, from box to box."""
 SAFE = 2.0**-23
@@ -63,10 +65,13 @@ class Market:
         Classes from here on are of sequences of one length.
     start : float64[U]
         Prices to begin with: the rank-time of a sequence over all ranks.
+    modes_of : int64[D]
+        Which modes of the problem these are.
     landmarks : int64[L]
         Makespans at which long sequences begin to fit, increasing.
-    pool : float64[P, U + 1]
-        Columns found so far, for other boxes too; makespan last.
+    pool : float64[P, U + 1 + D * LONGEST]
+        Columns found so far, for other boxes too: amounts, makespan, amounts of the longest classes
+        in groups of each mode.
     used : int64[2]
         Columns and looks so far.
     """
@@ -78,6 +83,7 @@ class Market:
     bounds: IntArray
     first_whole: int
     start: FloatArray
+    modes_of: IntArray
     landmarks: IntArray
     pool: FloatArray
     used: IntArray
@@ -115,8 +121,9 @@ def market_of(problem: SequenceProblem) -> Market:
         bounds=np.stack([fits.sum(axis=1), np.searchsorted(length, third, side="right")]),
         first_whole=first_whole,
         start=start,
+        modes_of=usable,
         landmarks=np.unique(alone[fits[:, -LANDMARKS:]]),
-        pool=np.zeros((POOL, len(start) + 1)),
+        pool=np.zeros((POOL, len(start) + 1 + len(degree) * LONGEST)),
         used=np.zeros(2, dtype=np.int64),
     )
 
@@ -147,12 +154,15 @@ class Priced:
         Those that prove it.
     mean, spread : float64[q]
         Of the makespans in the solution of the program.
+    held : float64[D, LONGEST]
+        How much of the longest classes, the longest first, its groups of each mode have.
     """
 
     ticks: int
     prices: FloatArray
     mean: FloatArray
     spread: FloatArray
+    held: FloatArray
 
 
 def priced(
@@ -180,7 +190,7 @@ def priced(
         Prices to begin with.
     """
     prices = (market.start if start is None else start).copy()
-    seen = np.zeros((2, box.shape[1]))
+    seen, held = np.zeros((2, box.shape[1])), np.zeros(market.times.shape[1] * LONGEST)
     value = kernels.generate(
         market.n_ranks,
         market.classes,
@@ -197,9 +207,12 @@ def priced(
         market.pool,
         market.used,
         seen,
+        held,
     )
     safe = value - SAFE * _size(market, box, prices)
-    return Priced(int(np.floor(safe)) if safe > 0 else 0, prices, seen[0], seen[1])
+    return Priced(
+        int(np.floor(safe)) if safe > 0 else 0, prices, seen[0], seen[1], held.reshape(-1, LONGEST)
+    )
 
 
 def _size(market: Market, box: IntArray, prices: FloatArray) -> float:

@@ -18,7 +18,7 @@ from mapc.kernels import kernel
 from mapc.models.sequence.bounds.columns_groups_kernels import COUNT, Floats, Ints
 
 HIGHEST = 2
-MAKESPAN, BATCH = 0, 1
+MAKESPAN, BATCH, HELD = 0, 1, 2
 BOUGHT, WASTED = -1.0, -2.0
 
 PIVOTS = 40
@@ -228,14 +228,25 @@ def improve(
         if row < 0:
             return turn
         basic[MAKESPAN, row], basic[BATCH, row] = float(number), -float(kind)
+        for i in range(HELD, len(basic)):
+            basic[i, row] = 0.0
         if kind == 0:
             basic[MAKESPAN, row], basic[BATCH, row] = pool[number, n_classes], float(batch)
+            for i in range(HELD, len(basic)):
+                basic[i, row] = pool[number, n_classes + 1 + i - HELD]
     return PIVOTS
 
 
-@kernel("void(int64, float64[::1], float64[:,::1], float64[:,::1])")
-def spread(q: int, share: Floats, basic: Floats, seen: Floats) -> None:
-    """Find the mean makespan of every micro-batch and its mean distance: ``seen`` float64[2, q]."""
+@kernel("void(int64, float64[::1], float64[:,::1], float64[:,::1], float64[::1])")
+def spread(q: int, share: Floats, basic: Floats, seen: Floats, held: Floats) -> None:
+    """Find the mean makespan of every micro-batch and its mean distance: ``seen`` float64[2, q].
+
+    ``held`` float64[D * `LONGEST`] gets how much of the longest classes is in groups of each mode.
+    """
+    for i in range(len(held)):
+        held[i] = 0.0
+        for r in range(len(share)):
+            held[i] += share[r] * basic[HELD + i, r]
     seen[:, :] = 0.0
     for turn in range(2):
         for r in range(len(share)):
