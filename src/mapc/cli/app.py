@@ -31,6 +31,7 @@ COMMANDS = {
     "export": "mapc.cli.export:export",
     "show": "mapc.cli.show:show",
     "lower": "mapc.cli.lower:lower",
+    "bench": "mapc.cli.bench:bench",
     "record": "mapc.cli.record:record",
     "solvers": "mapc.cli.solvers:solvers",
     "warmup": "mapc.cli.warmup:warmup",
