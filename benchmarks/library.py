@@ -105,7 +105,7 @@ def memory() -> Iterator[Item]:
     yield made("memory", "layered-7-4-mp", 1, scratchpad="M_P", **tiny)
     yield made("memory", "layered-7-4-small", 1, scratchpad=1, **tiny)
     yield made("memory", "layered-30-0-mr", 2, network="layered", operators=30, scratchpad="M_R")
-    yield made("memory", "layered-100-0-mr", 2, network="layered", operators=100, scratchpad="M_R")
+    yield made("memory", "layered-100-0-mr", 3, network="layered", operators=100, scratchpad="M_R")
     yield made("memory", "randwire-8-mr", 2, network="randwire", nodes=8, scratchpad="M_R")
     yield made("memory", "randwire-32-mr", 3, network="randwire", nodes=32, scratchpad="M_R")
     yield made("memory", "darts-3-mr", 2, network="darts", cells=3, scratchpad="M_R")
@@ -421,7 +421,7 @@ def length_table(name: str) -> Any:
         "two-peaks": lambda: np.where(
             rng.random(n) < 0.9, rng.integers(500, 1500, n), rng.integers(48_000, 64_000, n)
         ),
-        "one-giant": lambda: np.append(rng.integers(1_000, 3_000, n - 1), 180_000),
+        "one-giant": lambda: np.append(rng.integers(1_000, 3_000, n - 1), 80_000),
         "tokens": lambda: rng.integers(1, 32_768, n),
     }[name.rpartition("-")[0]]()
     provenance = {"made by": "benchmarks/library.py"}
