@@ -33,6 +33,7 @@ COMMANDS = {
     "lower": "mapc.cli.lower:lower",
     "bench": "mapc.cli.bench:bench",
     "record": "mapc.cli.record:record",
+    "regress": "mapc.cli.regress:regress",
     "solvers": "mapc.cli.solvers:solvers",
     "warmup": "mapc.cli.warmup:warmup",
     "schema": "mapc.cli.schema:schema",

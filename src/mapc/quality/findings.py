@@ -28,7 +28,16 @@ class Finding:
 
     def lines(self) -> list[str]:
         """Return the finding as a difference, three lines."""
-        return [self.check, f"  - {self.expected}", f"  + {self.found}"]
+        return [self.check, f"  - {one_line(self.expected)}", f"  + {one_line(self.found)}"]
+
+
+def one_line(text: str) -> str:
+    """Return a text, a solver's perhaps, in one line that cannot steer a terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in _flat(text))
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
 
 
 def number(value: Number | None) -> str:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from mapc import __version__
-from mapc.quality.findings import Finding, number
+from mapc.quality.findings import Finding, number, one_line
 from mapc.quality.index import Number
 
 PASSED: Final = "pass"
@@ -130,11 +130,11 @@ class Report:
         better = [one for one in self.cases if one.outcome == BETTER]
         for one in better:
             lines += ["", f"{one.label}: {BETTER} than the index says"]
-            lines += [f"  {text}" for text in one.better]
+            lines += [f"  {one_line(text)}" for text in one.better]
             lines += [f"  $ {one.command}", f'  "best": {json.dumps(one.patch)}']
         for one in self.cases:
             if one.remarks:
-                lines += ["", f"{one.label}: {one.outcome}, {'; '.join(one.remarks)}"]
+                lines += ["", f"{one.label}: {one.outcome}, {one_line('; '.join(one.remarks))}"]
         return "\n".join([*lines, "", self.summary]) + "\n"
 
     def document(self, *, timings: bool = False) -> dict[str, Any]:
