@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from mapc import generate
 from mapc.errors import InfeasibleError, UsageError
 from mapc.models.sequence.bounds import aggregate, area
 from mapc.models.sequence.formulations import FORMULATIONS
@@ -178,3 +179,12 @@ def test_tighter_rows_do_not_weaken_the_relaxation() -> None:
         relaxed[name] = solved(loose).objective
     assert relaxed["flexsp"] is not None
     assert relaxed["flexsp-tight"] >= relaxed["flexsp"] - 1e-6
+
+
+def test_highs_keeps_its_own_tolerance_on_whole_numbers() -> None:
+    """At 1e-9, HiGHS 1.13.1 loses the optimum: it proves 8891588 here."""
+    problem = generate("sequence", sequences=4, ranks=16, max_length="16K", seed=0)
+    program, _ = FORMULATIONS["flexsp"].lower(problem)
+    found = [solved(program, name) for name in ("highs", "cpsat")]
+    assert [one.status for one in found] == [Status.OPTIMAL] * 2
+    assert [one.objective for one in found] == [5768274.0] * 2

@@ -99,9 +99,6 @@ def _configure(highs: Highs, program: Program, limits: Limits) -> None:
         # HiGHS 1.13.1 with symmetry detection and a restart calls 8493463 optimal on a program of
         # the placement family whose optimum is 8388607
         "mip_detect_symmetry": False,
-        # at its own 1e-6, HiGHS 1.13.1 calls feasible step programs of the sequence family
-        # infeasible; tighter costs no time (memory, bits and placement programs measured)
-        "mip_feasibility_tolerance": 1e-9,
     }
     if limits.nodes is not None:
         options["mip_max_nodes"] = limits.nodes
