@@ -19,7 +19,7 @@ from mapc.models.memory.addresses import NODES, Rectangles, place_or_lose
 from mapc.models.memory.beams import bound_by_tightest_step, search_beams, search_beams_shortly
 from mapc.models.memory.bounds import ForcedSpans
 from mapc.models.memory.cuts import traffic_bound
-from mapc.models.memory.exact import least_traffic
+from mapc.models.memory.exact.stages import least_traffic_by_stages
 from mapc.models.memory.gap import GapModel
 from mapc.models.memory.localsearch import improve
 from mapc.models.memory.orders import RULES, greedy_order
@@ -227,7 +227,7 @@ def search_states_shortly(problem: MemoryProblem, search: Search) -> None:
 def search_states(
     problem: MemoryProblem, search: Search, part: float = 1.0, most: float = math.inf
 ) -> None:
-    """All orders and residencies, best first; then addresses for what it finds.
+    """All orders and residencies, best first, part by part; then addresses for what it finds.
 
     Its bound leaves addresses aside. Where the plan cannot be placed as it is, a dearer one is
     proposed, and the gap between the two stays open. The proofs know no options of the problem.
@@ -246,7 +246,11 @@ def search_states(
 
     states = round(part * COUNTED_STATES) if search.deterministic else None
     known = None if search.objective is None else int(search.objective)
-    found = least_traffic(problem, known=known, states=states, done=done, on_plan=offer)
+    given = problem.graph.given_order
+    orders = [given] if search.plan is None else [given, search.plan.order]
+    found = least_traffic_by_stages(
+        problem, orders, known=known, states=states, done=done, on_plan=offer
+    )
     search.prove(found.bound, "exact search")
     if found.order is None or found.keep is None or found.cost is None:
         return
