@@ -24,10 +24,10 @@ from mapc.quality.suite import Case, Suite
 
 TIERS: Final = (1, 2)
 """What the gate runs: instances of tier 3 have nothing to be held to."""
-_FAULTS: Final = re.compile(
-    r"plan refused by the verifier|contradicts the plan|^method \S+ failed|^backend "
-)
-"""Remarks of a run that something is broken, though a later method may have made up for it."""
+_FAULTS: Final = re.compile(r"plan refused by the verifier|contradicts the plan|^method \S+ failed")
+"""Remarks of a run that mapc is broken, though a later method may have made up for it."""
+_REMARKS: Final = re.compile(r"^backend ")
+"""Remarks that a solver was wrong, which was found out; what that costs, the ceilings say."""
 
 OnCase = Callable[[Checked, int], None]
 
@@ -130,6 +130,7 @@ def _check_case(case: Case) -> Checked:
         outcome=outcome,
         findings=tuple(findings),
         better=better if outcome == BETTER else (),
+        remarks=_remarks(result),
         folder=str(case.folder),
         patch=patch if outcome == BETTER else None,
         status=result.status.value if result is not None else "",
@@ -138,6 +139,11 @@ def _check_case(case: Case) -> Checked:
         steps=len(result.trajectory) if result is not None else 0,
         nodes=nodes + agreed.nodes,
     )
+
+
+def _remarks(result: Any) -> tuple[str, ...]:
+    notes = () if result is None else result.notes
+    return tuple(text for text in notes if _REMARKS.search(text))
 
 
 # -- what is known ---------------------------------------------------------------------------------
