@@ -13,7 +13,7 @@ from mapc.cli.bits import quantity
 from mapc.cli.describe import brief, percent
 from mapc.cli.output import one_line, print_columns, print_json, print_table, say
 from mapc.files import write_whole
-from mapc.models.fronts import ALL, CERTIFIED, OPEN
+from mapc.models.fronts import ALL, CERTIFIED, OPEN, FrontError
 
 if TYPE_CHECKING:
     from mapc.models.fronts import Front
@@ -57,7 +57,7 @@ def run_front(
     ------
     UsageError
     FrontError
-        If every point is asked for and there are too many.
+        If every point is asked for and there are too many, or none was found in time.
     """
     from mapc import api
     from mapc.models import family_of
@@ -83,6 +83,8 @@ def run_front(
     }
     if front.notes:
         document["notes"] = list(front.notes)
+    if not len(front):
+        raise FrontError(f"no point of the front: {'; '.join(front.notes)}")
     if output is not None:
         _write(output, front, document)
         document["output"] = output
@@ -126,7 +128,8 @@ def _print(front: Front, document: Mapping[str, Any], phrase: Callable[[Any], st
     if "output" in document:
         more = [("written", str(document["output"]))]
     kind = "" if front.kind in (ALL, OPEN) else f" {front.kind}"
-    count = f"{len(front):,}{kind} points of {front.value} against {front.resource}"
+    points = "point" if len(front) == 1 else "points"
+    count = f"{len(front):,}{kind} {points} of {front.value} against {front.resource}"
     if front.kind == OPEN:
         count += ", not all proven"
     notes = [("note", note) for note in front.notes]

@@ -82,6 +82,8 @@ def solve(
     """Find the best plan for FILE and a bound on all plans."""
     if front:
         _refuse_beside_front(methods, require_optimal, minimize)
+        if reading["scratchpad"] is not None:
+            raise UsageError("--scratchpad: a capacity, and --front goes through all; expected one")
         check_target(output, SUFFIXES, source=file)
         run_front(
             read_problem(file, reading),

@@ -11,6 +11,7 @@ import mapc
 from mapc.graph.operators import Ragged
 from mapc.models.bits import sweep
 from mapc.models.bits.problem import BitsProblem
+from mapc.models.fronts import Front
 
 
 def separable(loss, cost, unit="bits", weights=1):
@@ -295,3 +296,22 @@ def test_a_memory_front_in_python(net):
     assert (found.kind, found.value, found.columns["traffic"]) == ("all", "traffic", [8, 0])
     with pytest.raises(mapc.UsageError, match="gap -1: expected a fraction"):
         mapc.front(mapc.read(net), gap=-1)
+
+
+def test_no_point_writes_nothing(run, net, tmp_path, monkeypatch):
+    empty = Front("capacity", "bytes", {"cost": []}, "open", "traffic", ("no plan was found",))
+    monkeypatch.setattr("mapc.api.front", lambda problem, **options: empty)
+    done = run("solve", net, "--front", "-o", tmp_path / "front.csv", "-q")
+    assert (done.exit_code, done.stdout) == (4, "")
+    assert done.stderr == "mapc: error: no point of the front: no plan was found\n"
+    assert not (tmp_path / "front.csv").exists()
+
+
+def test_one_point_is_one(run, net, monkeypatch):
+    columns = {"cost": [16], "traffic": [0], "bound": [0]}
+    one = Front("capacity", "bytes", columns, "open", "traffic")
+    monkeypatch.setattr("mapc.api.front", lambda problem, **options: one)
+    assert (
+        "1 point of traffic against capacity, not all proven"
+        in run("solve", net, "--front", "-q").stdout
+    )

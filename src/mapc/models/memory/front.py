@@ -217,6 +217,8 @@ def front(problem: MemoryProblem, points: int | str | None, sweep: Sweep) -> Fro
     ------
     UsageError
         For a problem with several banks.
+    KeyboardInterrupt
+        If it is interrupted before a first plan; behind that, what is known is returned.
 
     Returns
     -------
@@ -228,6 +230,8 @@ def front(problem: MemoryProblem, points: int | str | None, sweep: Sweep) -> Fro
         raise UsageError("--front sweeps one capacity; this problem has several banks")
     asking = _Asking(problem, sweep)
     if not asking.ends():
+        if asking.interrupted and not asking.stairs.peaks:
+            raise KeyboardInterrupt
         return asking.whole()
     if isinstance(points, int):
         return asking.at(points)
@@ -283,7 +287,10 @@ class _Asking:
             start, bound = stairs.plan(capacity), stairs.lower(capacity)
             found = self.sweep.solve(at, methods=methods, seconds=seconds, start=start, bound=bound)
             self.interrupted = found.interrupted
-            self._take_in(at, capacity, found)
+            try:
+                self._take_in(at, capacity, found)
+            except KeyboardInterrupt:  # while a plan is brought down; what is known is worth having
+                self.interrupted = True
         self.asked += 1
         self.sweep.say(self._state(capacity))
 
@@ -333,7 +340,8 @@ class _Asking:
             share = sum(span.last - span.first + 1 for span in spans)
             all_of = stairs.peaks[-1] - stairs.low + 1
             notes.append(
-                f"not proven at {share / all_of:.2%} of the capacities, in {len(spans)} spans"
+                f"not proven at {share / all_of:.2%} of the capacities, in {len(spans)} "
+                f"{'span' if len(spans) == 1 else 'spans'}"
             )
         if not stairs.peaks:
             notes.append("no plan was found in time")
@@ -370,7 +378,7 @@ class _Asking:
         }
 
     def _front(self, columns: Columns, kind: str, notes: list[str]) -> Front:
-        asked = f"{self.asked} capacities asked for"
+        asked = f"{self.asked} {'capacity' if self.asked == 1 else 'capacities'} asked for"
         return Front("capacity", "bytes", columns, kind, "traffic", (asked, *notes))
 
 

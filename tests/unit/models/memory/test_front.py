@@ -1,5 +1,6 @@
 """The front of traffic against capacity: against brute force at every capacity, and its logic."""
 
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -21,6 +22,8 @@ from mapc.models.memory.front import (
 from mapc.models.memory.options import Options
 from mapc.models.memory.problem import MemoryProblem
 from mapc.models.memory.verify import verify
+from mapc.solvers.base import Status
+from mapc.solvers.result import Result
 from oracles.memory_bruteforce import brute_force, dijkstra, small_graphs
 from oracles.memory_cases import chain_with_skip
 
@@ -199,6 +202,48 @@ def test_no_time_leaves_what_there_is() -> None:
     assert found.notes
 
 
+class Interrupted:
+    """A sweep whose every answer is an interrupt, with a plan or without."""
+
+    gap = 0.0
+
+    def __init__(self, found: Result) -> None:
+        self.found = replace(found, interrupted=True)
+
+    def solve(self, problem: MemoryProblem, **options: object) -> Result:
+        return self.found
+
+    def stop(self) -> bool:
+        return False
+
+    def remaining(self) -> float:
+        return math.inf
+
+    def say(self, text: str) -> None:
+        raise AssertionError(text)
+
+
+def test_an_interrupt_before_a_first_plan_is_one() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        front(chain_with_skip(), None, Interrupted(Result("memory", Status.UNKNOWN)))
+
+
+def test_an_interrupt_leaves_what_is_known() -> None:
+    peak = mapc.solve(chain_with_skip(), minimize="peak", time_limit=None)
+    found = front(chain_with_skip(), None, Interrupted(peak))
+    assert (found.kind, found.columns["cost"], found.columns["traffic"]) == ("open", [10], [0])
+
+
+def test_an_interrupt_while_a_plan_is_brought_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mapc.models.memory.front.brought_down", interrupt)
+    found = mapc.front(chain_with_skip(), time_limit=None)
+    assert (found.kind, found.columns["cost"], found.columns["traffic"]) == ("open", [10], [0])
+    assert "1 span" in found.notes[1]
+
+
 def test_several_banks_are_refused() -> None:
     options = SimpleNamespace(banks=(("a", 4), ("b", 4)))
 
@@ -206,7 +251,9 @@ def test_several_banks_are_refused() -> None:
         front(SimpleNamespace(options=options), None, None)
 
 
-def test_a_plan_comes_down_as_far_as_it_goes() -> None:
+def test_a_plan_comes_down_as_far_as_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    # whether or not the kernels have been compiled before
+    monkeypatch.setattr("mapc.models.memory.front.exact.ready", lambda: True)
     problem = chain_with_skip(capacity=30)
     plan = mapc.solve(problem, time_limit=None).plan
     high = replace(plan, address=plan.address + 20)
