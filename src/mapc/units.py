@@ -7,6 +7,7 @@ SI has it. Arithmetic is exact: ``1.5KiB`` is 1536 bytes, ``0.3B`` is an error.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 
 from mapc.errors import UsageError
@@ -22,8 +23,10 @@ for _power, _letter in enumerate("kmgt", start=1):
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*\Z", re.ASCII)
 
 
-def parse_bytes(text: str | int) -> int:
+def parse_bytes(text: str | int, names: Sequence[str] = ()) -> int:
     """Return the number of bytes a text such as ``"1568KiB"`` or ``"4096"`` stands for.
+
+    ``names`` are what else the caller would have taken; a complaint lists them.
 
     Raises
     ------
@@ -36,7 +39,10 @@ def parse_bytes(text: str | int) -> int:
         match = _SIZE.match(text)
         factor = _FACTORS.get(match[2].lower()) if match else None
         if match is None or factor is None or len(text) > 40:
-            raise UsageError(f"size {text[:40]!r}: not a size; expected e.g. 4096, 64KiB or 1.5MiB")
+            also = f", {', '.join(names)}" if names else ""
+            raise UsageError(
+                f"size {text[:40]!r}: not a size; expected e.g. 4096, 64KiB or 1.5MiB{also}"
+            )
         value = Fraction(match[1]) * factor
     if value.denominator != 1:
         raise UsageError(f"size {text!r}: not a whole number of bytes")

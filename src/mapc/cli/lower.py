@@ -21,7 +21,8 @@ SUFFIXES = (".mps", ".lp", ".pb", ".pb.txt")
 @click.option(
     "--formulation",
     metavar="NAME",
-    help="Memory: gap (the default), cosma, forced-spans. Buffers: no-overlap-2d.",
+    help="Memory: gap (the default), cosma, forced-spans. Buffers: "
+    "no-overlap-2d, banks (of those with banks).",
 )
 @click.option("-o", "--output", metavar="MODEL", help="Write .mps, .lp, .pb or .pb.txt (CP-SAT).")
 @json_option

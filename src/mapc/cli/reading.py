@@ -95,7 +95,8 @@ _OPTIONS = (
         metavar="NAME=VALUE",
         callback=lambda ctx, param, values: list(values) or None,
         help="Option of a memory problem, e.g. weights=pinned, weights=streamed, prefetch=2, "
-        "in-place=elementwise, objective=energy, write-cost=3. Repeatable.",
+        "in-place=elementwise, recompute=elementwise, banks=512KiB+256KiB, objective=energy, "
+        "write-cost=3. Repeatable.",
     ),
     click.option(
         "--keep-order",

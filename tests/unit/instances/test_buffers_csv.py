@@ -162,7 +162,7 @@ MALFORMED = {
     "vector clocks": ("id,lower,upper,size\na,0:1,1:2,2\n", "line 2, column 'lower': '0:1'"),
     "reversed": ("id,lower,upper,size\na,3,3,2\n", "buffer 'a': lifetime is empty"),
     "negative size": ("id,lower,upper,size\na,0,3,-2\n", "buffer 'a': size out of range"),
-    "id twice": ("id,lower,upper,size\na,0,3,2\na,0,3,2\n", "buffer id used twice"),
+    "id twice": ("id,lower,upper,size\na,0,3,2\na,0,3,2\n", "buffer 'a': id used twice"),
     "gap": ("id,lower,upper,size,gaps\na,0,3,2,1-2\n", "line 2, column 'gaps': gap '1-2'"),
     "alignments": (
         "id,lower,upper,size,alignment\na,0,3,2,1\nb,0,3,2,0\n",

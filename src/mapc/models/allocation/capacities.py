@@ -28,4 +28,4 @@ def with_capacity(problem: AllocationProblem, text: str | int) -> AllocationProb
         return replace(problem, capacity=None)
     if text == "M_H":
         raise UsageError("M_H: lifetimes are fixed here; give a size, M_R or M_P")
-    return replace(problem, capacity=parse_bytes(text))
+    return replace(problem, capacity=parse_bytes(text, ("M_R", "M_P")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -93,7 +94,8 @@ class AllocationProblem:
             if len(getattr(self, column)) != n:
                 raise InstanceError(f"{len(getattr(self, column))} entries", column, f"{n}")
         if len(set(self.names)) != n:
-            raise InstanceError("buffer id used twice", self.name, "unique ids")
+            twice = Counter(self.names).most_common(1)[0][0]
+            raise InstanceError("id used twice", f"buffer {twice!r}", "unique ids")
         self._refuse(self.lower >= self.upper, "lifetime is empty or reversed", "lower < upper")
         self._refuse(
             (self.size < 0) | (self.size > MAX_BYTES), "size out of range", f"0 to {MAX_BYTES}"

@@ -37,10 +37,12 @@ class MemoryFamily:
         """Refuse a capacity below the largest working set, naming the operator."""
         if problem.room < problem.smallest_capacity:
             worst = int(problem.working_set.argmax())
+            beside = ", what is pinned included" if problem.options.pinned else ""
+            where = "the banks together have" if problem.options.banks else "the scratchpad has"
             raise InfeasibleError(
                 f"operator {problem.graph.operator_names[worst]!r}: needs "
-                f"{problem.smallest_capacity} bytes for its inputs, outputs and workspace; "
-                f"the scratchpad has {problem.room}; give at least "
+                f"{problem.smallest_capacity} bytes for its inputs, outputs and workspace{beside}; "
+                f"{where} {problem.room}; give at least "
                 f"{problem.smallest_capacity} (M_R)"
             )
         stuck = unsplittable(problem) if problem.options.banks else None

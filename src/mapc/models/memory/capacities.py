@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from mapc.errors import UsageError
 from mapc.graph.operators import IntArray
 from mapc.models.memory.bounds import ForcedSpans
 from mapc.models.memory.cuts import peak_bound
@@ -85,12 +86,18 @@ def with_capacity(problem: MemoryProblem, text: str | int) -> MemoryProblem:
     Raises
     ------
     UsageError
-        If ``text`` is neither a size nor one of ``REFERENCES``.
+        If ``text`` is neither a size nor one of ``REFERENCES``, and for a problem with several
+        banks, whose capacities are part of it.
     """
+    if problem.options.banks:
+        raise UsageError(
+            f"scratchpad {text}: this problem has banks instead; expected no scratchpad size, or "
+            "the rule banks=none"
+        )
     if text == "M_R":
         return replace(problem, capacity=problem.smallest_capacity, capacity_note="M_R")
     if text not in REFERENCES:
-        return replace(problem, capacity=parse_bytes(text), capacity_note="")
+        return replace(problem, capacity=parse_bytes(text, REFERENCES), capacity_note="")
     peak = bracket_peak(problem)
     note = f"{text}, with M_P = {format_bytes(peak.upper)} proven"
     if not peak.proven:

@@ -189,6 +189,8 @@ def _recompute(problem: MemoryProblem, options: Options, value: str) -> Options:
 
 def _recompute_cost(problem: MemoryProblem, options: Options, value: str) -> Options:
     each = _whole(value)
+    if not options.recompute:
+        raise ValueError("operators that may run again, by recompute=")
     priced = [(o, each * _written(problem, o)) for o, _ in options.recompute]
     return replace(options, recompute=tuple(priced))
 
@@ -219,7 +221,8 @@ def _confined(problem: MemoryProblem, options: Options, value: str) -> Options:
     tensor, _, bank = value.rpartition(":")
     names = [name for name, _ in options.banks]
     if bank not in names:
-        raise ValueError(f"TENSOR:BANK with one of the banks, {', '.join(names) or 'none'}")
+        known = f"one of the banks, {', '.join(names)}" if names else "a bank of the rule banks="
+        raise ValueError(f"TENSOR:BANK with {known}")
     pair = (_tensor(problem, tensor), names.index(bank))
     return replace(options, confined=tuple({*options.confined, pair}))
 

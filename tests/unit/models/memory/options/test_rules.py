@@ -78,6 +78,8 @@ def test_rules(problem: MemoryProblem, texts: list[str], options: Options) -> No
         ("in-place=all", "elementwise or none"),
         ("recompute=z", "elementwise, all, none or the name of an operator"),
         ("recompute-cost=-1", "a whole number"),
+        ("recompute-cost=2", "operators that may run again, by recompute="),
+        ("confined=x:a", "TENSOR:BANK with a bank of the rule banks="),
     ],
 )
 def test_what_is_no_rule_is_refused_in_one_line(
