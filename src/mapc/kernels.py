@@ -54,6 +54,7 @@ MODULES: tuple[str, ...] = (
     "mapc.models.placement.chains.chain_kernels",
     "mapc.models.allocation.exact.state_kernels",
     "mapc.models.allocation.exact.propagation_kernels",
+    "mapc.models.allocation.exact.floors_kernels",
     "mapc.models.allocation.exact.regions_kernels",
     "mapc.models.allocation.exact.table_kernels",
     "mapc.models.allocation.exact.search_kernels",

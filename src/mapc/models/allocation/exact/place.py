@@ -19,8 +19,8 @@ from mapc.models.allocation.problem import AllocationProblem
 
 KERNELS = "mapc.models.allocation.exact.search_kernels"
 STATE = "mapc.models.allocation.exact.state_kernels"
-EACH = 1
-"""Nodes of the shortest run, per buffer."""
+EACH = 2
+"""Nodes of the shortest run, per buffer: where nothing goes wrong one is enough."""
 MANY, FIRST_RUN, JUMPS_EVERY = 1500, 1.3, 4
 """Buffers above which reasons are dear: the first run is short, and few runs keep reasons."""
 POLL = 100_000
@@ -123,7 +123,7 @@ class Placing:
             length = FIRST_RUN if self.restarts == 0 else length
         self.until = self.nodes + int(length * n) + 1
         self.restarts += 1
-        self.impossible = not engine.restart(jump)
+        self.impossible = not engine.restart(jump, full=self.restarts % 2 == 0)
 
     def _run(self, engine: _Engine, until: int) -> None:
         ended = engine.run(until)
@@ -169,14 +169,15 @@ class _Engine:
         """Return where buffers lie once all are placed, int64[n] units."""
         return np.asarray(self.arrays.core[0][:-1, self.state.LOW])
 
-    def restart(self, jump: bool) -> bool:
+    def restart(self, jump: bool, full: bool) -> bool:
         """Begin a run with other priorities; false if it is proven that nothing fits.
 
-        What has been proven without decisions stays. ``jump``: keep reasons.
+        What has been proven without decisions stays. ``jump``: keep reasons; ``full``: of the
+        lowest buffers try those first that are alive in a full section.
         """
         at = self.arrays
         at.core[0][:-1, self.state.RANK] = self.priorities.next()
-        at.core[4][self.state.JUMP] = int(jump)
+        at.core[4][self.state.JUMP], at.core[4][self.state.PICK] = int(jump), int(full)
         return bool(self.kernels.start(at.slots, at.near, at.core, at.reasons, at.deep))
 
     def run(self, until: int) -> int:

@@ -11,17 +11,21 @@ from __future__ import annotations
 from mapc.kernels import kernel
 from mapc.models.allocation.exact.state_kernels import (
     ALIVE,
+    CAP,
     CORE,
     CUT,
     FIRST,
     LAST,
     LOW,
     ORDER,
+    PICK,
     PLACED,
     RANK,
     REGION,
     REGIONS,
     SPLIT,
+    SUM,
+    TOTAL,
     Core,
     Ints,
 )
@@ -55,16 +59,49 @@ def split(regions: Ints, core: Core) -> None:
     count[SPLIT] = 0
 
 
+@kernel(f"int64(int64, int64, int64, {CORE})")
+def _scarcest(begin: int, end: int, low: int, core: Core) -> int:
+    """Return the full section with the fewest buffers bounded by ``low``, the least; or -1.
+
+    One of those lies there, see `floors_kernels`: of few, the right one is found sooner.
+    """
+    buffers, sections, lists, _, count = core
+    for s in range(begin, end):
+        sections[s, SUM] = 0
+    for at in range(len(buffers) - 1):
+        i = lists[ORDER, at]
+        if buffers[i, LOW] > low:
+            break
+        if buffers[i, PLACED] == 1 or buffers[i, FIRST] < begin or buffers[i, LAST] > end:
+            continue
+        for s in range(buffers[i, FIRST], buffers[i, LAST]):
+            sections[s, SUM] += 1
+    best = -1
+    for s in range(begin, end):
+        if sections[s, SUM] == 0 or count[CAP] - sections[s, TOTAL] > low:
+            continue
+        if best < 0 or sections[s, SUM] < sections[best, SUM]:
+            best = s
+    return best
+
+
 @kernel(f"int64(int64, int64, {CORE})")
 def choose(begin: int, end: int, core: Core) -> int:
-    """Return the unplaced buffer of a region with the least bound, then the least rank; or -1."""
-    buffers, lists = core[0], core[2]
-    best = -1
+    """Return the unplaced buffer of a region with the least bound, then the least rank; or -1.
+
+    With ``PICK`` only those of one full section are looked at, where there is any.
+    """
+    buffers, lists, count = core[0], core[2], core[4]
+    best, within = -1, -1
     for at in range(len(buffers) - 1):
         i = lists[ORDER, at]
         if best >= 0 and buffers[i, LOW] > buffers[best, LOW]:
             break
         if buffers[i, PLACED] == 1 or buffers[i, FIRST] < begin or buffers[i, LAST] > end:
+            continue
+        if within < 0 and best < 0 and count[PICK] == 1:
+            within = _scarcest(begin, end, buffers[i, LOW], core)
+        if within >= 0 and (buffers[i, FIRST] > within or buffers[i, LAST] <= within):
             continue
         if best < 0 or buffers[i, RANK] < buffers[best, RANK]:
             best = i

@@ -24,6 +24,7 @@ from __future__ import annotations
 import numpy as np
 
 from mapc.kernels import kernel
+from mapc.models.allocation.exact.floors_kernels import CONFLICT, RAISED, floors
 from mapc.models.allocation.exact.propagation_kernels import FAR, propagate, sort_by_low
 from mapc.models.allocation.exact.regions_kernels import BEGIN, END, NEXT, choose, split
 from mapc.models.allocation.exact.state_kernels import (
@@ -60,6 +61,8 @@ from mapc.models.allocation.exact.state_kernels import (
 )
 from mapc.models.allocation.exact.table_kernels import explain_state, forget, hash_of
 
+NONE, DEAD = -1, -2
+"""What there may be instead of a buffer to place."""
 PAUSED, SOLVED, IMPOSSIBLE, FULL = range(4)
 """Why a run ended: nodes spent; everything is placed; proven to have no placement; trail full."""
 
@@ -102,23 +105,45 @@ def _clear(core: Core) -> None:
     count[QUEUED] = 0
 
 
+@kernel(f"int64(int64[:,::1], int64[::1], {CORE}, {REASONS}, {DEEP})")
+def _next(slots: Ints, near: Ints, core: Core, reasons: Reasons, deep: Deep) -> int:
+    """Return what to place next: a buffer, or ``NONE`` is left, or a ``DEAD`` end is found first.
+
+    Rule 4 holds without another decision, so what it raises is taken back with the last one.
+    """
+    regions, count = deep[1], core[4]
+    sort_by_low(core)
+    if count[SPLIT] == 1 and count[REGION] >= 0:
+        split(regions, core)
+    while count[REGION] >= 0:
+        begin, end = regions[count[REGION], BEGIN], regions[count[REGION], END]
+        b = choose(begin, end, core)
+        if b < 0:
+            count[REGION] = regions[count[REGION], NEXT]
+            continue
+        came = floors(begin, end, core[0][b, LOW], slots, near, core, reasons)
+        if came == CONFLICT:
+            return DEAD
+        if came != RAISED:
+            return int(b)
+        if not propagate(slots, near, core, reasons):
+            return DEAD
+        sort_by_low(core)
+    return NONE
+
+
 @kernel(f"boolean(int64[:,::1], int64[::1], {CORE}, {REASONS}, {DEEP})")
 def _forward(slots: Ints, near: Ints, core: Core, reasons: Reasons, deep: Deep) -> bool:
     """Make the next decision; ``FAILED`` says how it went. False if all is placed."""
     _, regions, hashes, table, coefficients = deep
     count = core[4]
-    sort_by_low(core)
-    if count[SPLIT] == 1 and count[REGION] >= 0:
-        split(regions, core)
-    b = -1
-    while count[REGION] >= 0:
-        region = count[REGION]
-        b = choose(regions[region, BEGIN], regions[region, END], core)
-        if b >= 0:
-            break
-        count[REGION] = regions[region, NEXT]
-    if b < 0:
+    b = _next(slots, near, core, reasons, deep)
+    if b == NONE:
         return False
+    if b == DEAD:
+        _clear(core)
+        count[FAILED] = 1
+        return True
     begin, end = regions[count[REGION], BEGIN], regions[count[REGION], END]
     if count[TABLE] == 1:
         key = hash_of(begin, end, coefficients, core)
@@ -144,7 +169,8 @@ def _forward(slots: Ints, near: Ints, core: Core, reasons: Reasons, deep: Deep) 
 def _back(slots: Ints, near: Ints, core: Core, reasons: Reasons, deep: Deep) -> bool:
     """Take decisions back until a second case holds up; false if none does.
 
-    The trail has room: it is no longer than when the decision was made, and there were 2 n left.
+    The trail has room: when the decision was looked for, there were 2 n left; rule 4 may have taken
+    n of them before it was made, and the other n are enough for what the second case raises.
     """
     levels, regions, hashes, table, _ = deep
     buffers, count = core[0], core[4]

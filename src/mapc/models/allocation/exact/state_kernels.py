@@ -35,11 +35,12 @@ buffers : int64[n, 16]
     decision under which it was last saved), ``PLACED``, ``SIZE``, ``FIRST`` and ``LAST`` section,
     ``NEAR`` (where its neighbours begin), ``SLOT``, ``RANK`` (ties), ``LISTED``, ``MOST``,
     ``HELD``, ``WALLS`` (number of its held neighbours), ``GRAIN`` (1 for held ones).
-sections : int64[m, 11]
+sections : int64[m, 13]
     Maximal sets alive together, in order of time: ``TOTAL`` size and number ``ALIVE`` of what is
     not placed; ``LEAST`` and ``SECOND`` least of LOW + SIZE, ``WHO`` has the least, ``FRESH``
     whether these three are up to date; ``DIRTY``, ``SEEN`` marks; ``SUM`` scratch; ``CUT``, the
-    number of unplaced buffers alive here and in the next; ``START`` of its members.
+    number of unplaced buffers alive here and in the next; ``START`` of its members; ``FORE`` and
+    ``BACK``, marks of `floors_kernels`.
 slots : int64[2, k]
     Members of each section, those not placed first; and where among them a buffer stands, for
     every section of its life (from its ``SLOT`` on).
@@ -77,8 +78,8 @@ LOW, REST, WHY, STAMP, PLACED, SIZE, FIRST, LAST, NEAR, SLOT, RANK, LISTED, MOST
     range(15)
 )
 GRAIN = 15
-TOTAL, ALIVE, LEAST, SECOND, WHO, FRESH, DIRTY, SEEN, SUM, CUT, START = range(11)
-FIELDS, SECTION_FIELDS, COUNTS = 16, 11, 20
+TOTAL, ALIVE, LEAST, SECOND, WHO, FRESH, DIRTY, SEEN, SUM, CUT, START, FORE, BACK = range(13)
+FIELDS, SECTION_FIELDS, COUNTS = 16, 13, 20
 ORDER, QUEUE, TODO, SIGHT = range(4)
 (
     CAP,
@@ -99,11 +100,13 @@ ORDER, QUEUE, TODO, SIGHT = range(4)
     NODES,
     TABLE,
     HITS,
-) = range(18)
+    PICK,
+) = range(19)
 """Scalars: capacity; decisions made; lengths of trail and pool; serial number of the scope and the
 last one given out; lengths of three lists; the region searched and how many there are; length of
 the stack of hashes; whether a cut has become zero; whether reasons are kept; whether a conflict is
-still to be dealt with; nodes; whether failed states are kept, and how often one was met again."""
+still to be dealt with; nodes; whether failed states are kept, and how often one was met again;
+whether full sections come first."""
 
 
 @kernel(f"void(int64, {CORE})")
