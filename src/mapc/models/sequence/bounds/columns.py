@@ -100,6 +100,9 @@ UNCUT, DONE = -1, -2
 
 LARGE, SHARE = 2_000, 0.3
 """Sequences from which on `run` looks for plans after this part of its time, or at its end."""
+HINTS, NEAR, APART = 3, 0.3, 0.02
+"""Boxes whose makespans plans may have, at most; how far from the least bound towards the known
+step theirs may be; and relative distance of makespans that are not alike."""
 
 PATIENCE, RISE = 24, 1e-4
 """`run` ends after so many boxes that have not raised its bound by this part of the step."""
@@ -155,17 +158,27 @@ class _Tree:
             return True
         return self.open[0].split == DONE
 
-    def hint(self) -> Hint | None:
-        """Return makespans of the box of least bound, and modes of the longest sequences."""
-        node = min((one for one in self.open if one.held is not None), default=None)
-        if node is None or self.market is None or node.box is None or node.held is None:
-            return None
-        held = np.zeros((self.problem.n_modes, LONGEST))
-        held[self.market.modes_of] = node.held
+    def hints(self) -> list[Hint]:
+        """Return makespans of boxes of least bound that are apart, and modes of long sequences."""
+        chosen: list[Hint] = []
+        if self.market is None:
+            return chosen
         count = np.rint(self.market.classes[0, ::-1][:LONGEST]).astype(np.int64)
         count = count[: max(0, len(self.market.start) - self.market.first_whole)]
-        held = np.repeat(held[:, : len(count)], count, axis=1)[:, :LONGEST]
-        return Hint(np.maximum(node.box.mean(axis=0) * SLACK, 1.0), modes=held)
+        least = self.bound()
+        for node in sorted(self.open):
+            if node.box is None or node.held is None:
+                continue
+            if len(chosen) == HINTS or node.bound > least + NEAR * (self.known - least):
+                break
+            target = np.maximum(node.box.mean(axis=0) * SLACK, 1.0)
+            if any(_alike(target, other.target) for other in chosen):
+                continue
+            held = np.zeros((self.problem.n_modes, LONGEST))
+            held[self.market.modes_of] = node.held
+            held = np.repeat(held[:, : len(count)], count, axis=1)[:, :LONGEST]
+            chosen.append(Hint(target, modes=held))
+        return chosen
 
     @property
     def looks(self) -> int:
@@ -307,12 +320,12 @@ def run(problem: SequenceProblem, search: Search) -> None:
             search.prove(proven * problem.tick, "columns")
         if near and not search.deterministic and search.remaining() < kept:
             near = False
-            look_near(problem, search, tree.hint())
+            look_near(problem, search, tree.hints())
         tree.known = min(tree.known, round(search.objective / problem.tick))
     if tree.bound() > proven:
         search.prove(tree.bound() * problem.tick, "columns")
     if near and tree.bound() < tree.known:
-        look_near(problem, search, tree.hint())
+        look_near(problem, search, tree.hints())
 
 
 def _tightened(box: IntArray, known: int, floor: int) -> IntArray | None:
@@ -349,6 +362,10 @@ def _cut(box: IntArray, mean: FloatArray, spread: FloatArray) -> tuple[int, int]
     least = MARGIN * float(high[m] - low[m])
     at = int(np.clip(where, low[m] + least, high[m] - least))
     return m, min(max(at, int(low[m]) + 1), int(high[m]))
+
+
+def _alike(a: FloatArray, b: FloatArray) -> bool:
+    return len(a) == len(b) and bool((np.abs(a - b) < APART * b).all())
 
 
 def _halves(node: _Node) -> list[IntArray]:

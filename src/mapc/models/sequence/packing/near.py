@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mapc.models.sequence.packing.hints import Hint
@@ -18,17 +19,17 @@ SECONDS_EACH, LOOKS_EACH = 3.5e-4, 10_000
 """Seconds for each sequence that plans are looked for at most; looks, where there is no clock."""
 
 
-def look_near(problem: SequenceProblem, search: Search, hint: Hint | None) -> None:
-    """Propose plans that begin at a hint.
+def look_near(problem: SequenceProblem, search: Search, hints: Sequence[Hint]) -> None:
+    """Propose plans that begin at hints, in turn.
 
     Parameters
     ----------
     problem : SequenceProblem
     search : Search
-    hint : Hint, optional
-        None: nothing is done.
+    hints : sequence of Hint
+        None of them: nothing is done.
     """
-    if hint is None or search.objective is None or search.done():
+    if not hints or search.objective is None or search.done():
         return
     work: int | None = LOOKS_EACH * problem.n_sequences
     done = search.done
@@ -40,7 +41,7 @@ def look_near(problem: SequenceProblem, search: Search, hint: Hint | None) -> No
         seed=search.seed + 1,
         work=work,
         done=done,
-        hint=hint,
+        hint=hints,
         baselines=False,
         least=search.objective / problem.tick,
         stale=STALE_EACH * problem.n_sequences,

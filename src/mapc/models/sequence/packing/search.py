@@ -9,7 +9,7 @@ differ in the count, in how unevenly the targets share the step, and in what ope
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -140,7 +140,7 @@ def found(
     seed: int = 0,
     work: int | None = WORK,
     done: Callable[[], bool] | None = None,
-    hint: Hint | None = None,
+    hint: Hint | Sequence[Hint] | None = None,
     baselines: bool = True,
     least: float = np.inf,
     stale: float = np.inf,
@@ -151,7 +151,7 @@ def found(
     Parameters
     ----------
     problem, seed, work, done, hint
-        As of `pack`.
+        As of `pack`; of several hints starts take one in turn.
     baselines : bool
         Whether to begin with what `mapc.models.sequence.published.baselines` finds.
     least : float
@@ -211,13 +211,14 @@ class _Rounds:
         clock: _Clock,
         least: float,
         seed: int,
-        hint: Hint | None,
+        hint: Hint | Sequence[Hint] | None,
         given: SequencePlan | None,
     ) -> None:
         self.sizes = Sizes(problem, order)
         self.problem, self.order, self.given = problem, order, given
         self.kernels, self.clock, self.least = kernels, clock, least
-        self.seed, self.hint = seed, hint
+        self.seed = seed
+        self.hints = [hint] if isinstance(hint, Hint) else list(hint or ())
         self.rng = np.random.default_rng([seed, problem.n_sequences])
         self.length = max(FEWEST, min(MADE, MADE_ITEMS // problem.n_sequences))
         self.calm = CALM if self.length == MADE else 0
@@ -281,8 +282,9 @@ class _Rounds:
 
     def _made(self, race: bool) -> Start | None:
         random = stream(self.seed, self.made)
-        if self.hint is not None and self.made % 3 != 2:
-            return self.sizes.hinted(self.kernels, self.rng, random, self.hint, self.made)
+        if self.hints and self.made % 3 != 2:
+            hint = self.hints[(self.made - self.made // 3) % len(self.hints)]
+            return self.sizes.hinted(self.kernels, self.rng, random, hint, self.made)
         best = self.kept[0] if self.kept else None
         deep = self.deep if race else None
         return self.sizes.start(self.rng, random, best, self.least, self.made, deep)

@@ -30,8 +30,9 @@ DEAR = (1.05, 1.15, 1.4)
 """What premiums of a start are multiplied with at most, the widest groups' most."""
 USUAL, ODD, ODD_EACH = (0.93, 1.07), (0.5, 1.5), 8
 """Changes of premiums that did well; what premiums are multiplied with every so many starts."""
-SCANNED, SCANNED_AGAIN = 512, 64
-"""Groups that a sequence is tried in when all are packed, and when a corner is."""
+SCANNED, SCANNED_MANY, MANY = (2048, 256), (512, 64), 2_000
+"""Groups that a sequence is tried in when all are packed, and when a corner is; the same of so many
+sequences, where more rounds are worth more than better ones."""
 TIGHTEN = 0.003
 """What targets lose at first after success."""
 WITH_MODES = 3
@@ -58,10 +59,14 @@ class Start:
         """Ticks of the best step so far; infinite before the first."""
         return float(self.best[0])
 
+    @property
+    def _scanned(self) -> tuple[int, int]:
+        return SCANNED if len(self.best_items) < MANY else SCANNED_MANY
+
     def construct(self, kernels: ModuleType, first: int, work: int) -> int:
         """Return the sequence to go on with, K at the end, -1 where memory does not do."""
         arguments = (self.random, self.premium, self.problem, self.state)
-        return int(kernels.construct(first, work, SCANNED, *arguments))
+        return int(kernels.construct(first, work, self._scanned[0], *arguments))
 
     def excess(self, kernels: ModuleType) -> float:
         """Return ranks times squared time past the targets; 0 when all is in time."""
@@ -71,7 +76,7 @@ class Start:
         """Search for about so many looks; return those taken."""
         arguments = (self.random, self.premium, self.problem, self.state)
         found = (self.best, self.best_groups, self.best_items, self.search)
-        return int(kernels.improve(work, SCANNED_AGAIN, *arguments, *found))
+        return int(kernels.improve(work, self._scanned[1], *arguments, *found))
 
     def reached(self) -> FloatArray:
         """float64[Q]: the slowest group of each micro-batch of the best plan."""

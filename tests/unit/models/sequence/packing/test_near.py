@@ -44,7 +44,7 @@ def problem():
 
 def test_plans_are_better_than_what_is_known(problem) -> None:
     search = Search(problem)
-    near.look_near(problem, search, hint_of(problem, pack(problem, work=300_000)))
+    near.look_near(problem, search, [hint_of(problem, pack(problem, work=300_000))])
     assert search.plans
     for plan in search.plans:
         verdict = verify(problem, plan)
@@ -52,9 +52,9 @@ def test_plans_are_better_than_what_is_known(problem) -> None:
         assert verdict.objective < search.objective
 
 
-def test_without_a_hint_nothing_is_done(problem) -> None:
+def test_without_hints_nothing_is_done(problem) -> None:
     search = Search(problem)
-    near.look_near(problem, search, None)
+    near.look_near(problem, search, [])
     assert search.plans == []
 
 
