@@ -1,7 +1,7 @@
 """Sequence-parallel assignment: how time and gap grow with the cluster, and long-tailed lengths.
 
     python benchmarks/sequence_scale.py [LENGTHS.npz] [--sizes 64x512 1024x4096 ...]
-        [--seeds 3 4 5 6 7 8] [--tails lognormal pareto] [--tail-seconds 5]
+        [--indices 0] [--seeds 3 4 5 6 7 8] [--tails lognormal pareto] [--tail-seconds 5]
         [--json out.jsonl] [--minutes 10]
 
 The first table has clusters of a size, ranks x sequences, in nodes of eight: the first batch of so
@@ -54,7 +54,12 @@ def problem_of(lengths: Path, case: dict[str, Any]) -> SequenceProblem:
         return generate(model=MODEL, max_length=LIMIT, distribution=case["tail"], seed=case["seed"])
     ranks, sequences = map(int, case["size"].split("x"))
     return import_lengths(
-        lengths, ranks=ranks, batch=sequences, index=0, model=MODEL, max_length=LIMIT
+        lengths,
+        ranks=ranks,
+        batch=sequences,
+        index=case.get("index", 0),
+        model=MODEL,
+        max_length=LIMIT,
     )
 
 
@@ -83,7 +88,11 @@ def measured(case: dict[str, Any], settings: dict[str, Any], problem: SequencePr
 def cases(arguments: argparse.Namespace) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Yield every case and its settings."""
     for size in arguments.sizes:
-        yield {"size": size}, {"seconds": SECONDS.get(size, 20.0)}
+        for index in arguments.indices:
+            case: dict[str, Any] = {"size": size}
+            if index:
+                case["index"] = index
+            yield case, {"seconds": SECONDS.get(size, 20.0)}
     for tail in arguments.tails:
         for seed in arguments.seeds:
             yield {"tail": tail, "seed": seed}, {"seconds": arguments.tail_seconds}
@@ -121,6 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("lengths", nargs="?", type=Path, default=LENGTHS)
     parser.add_argument("--sizes", nargs="*", default=list(SECONDS))
+    parser.add_argument("--indices", nargs="+", type=int, default=[0], help="batches of each size")
     parser.add_argument("--tails", nargs="*", default=["lognormal", "pareto"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[3, 4, 5, 6, 7, 8])
     parser.add_argument("--tail-seconds", type=float, default=5.0)
