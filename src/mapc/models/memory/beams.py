@@ -2,7 +2,8 @@
 
 What a beam holds fits by its bytes, not always by its addresses. Where no addresses are found, the
 next beam does with less room, and with more again once there are some. Each beam looks for a plan
-that is cheaper than the best one with addresses, and takes the order of the last one for reference.
+that is cheaper than the best one with addresses, and takes the order of the last one, or the given
+one, for reference.
 """
 
 from __future__ import annotations
@@ -95,10 +96,11 @@ class _Beams:
             if width * (graph.n_operators + 1) > ROWS:
                 return
             for lean in LEANS[:TURNS]:
-                if self.done() or (search.deterministic and self.moves >= COUNTED_MOVES):
-                    return
-                order = self._turn(reference, width, lean)
-                reference = reference if order is None else order
+                for looked_at in (reference, graph.given_order):
+                    if self.done() or (search.deterministic and self.moves >= COUNTED_MOVES):
+                        return
+                    order = self._turn(looked_at, width, lean)
+                    reference = reference if order is None else order
 
     def _turn(self, reference: IntArray, width: int, lean: int) -> IntArray | None:
         """One beam; return the order of what it found."""

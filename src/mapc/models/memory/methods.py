@@ -24,6 +24,7 @@ from mapc.models.memory.gap import GapModel
 from mapc.models.memory.localsearch import improve
 from mapc.models.memory.orders import RULES, greedy_order
 from mapc.models.memory.problem import MemoryProblem
+from mapc.models.memory.reduction import split
 from mapc.models.memory.schedule import Schedule, evict_by_next_use
 from mapc.solvers.base import Status
 
@@ -45,8 +46,8 @@ EXACT_SHARE = 0.5
 """Share of the time left that the exact search may take; the rest is for orders not proven."""
 SHORT_TURN = 0.2
 """Part of either in its short turn, ahead of methods that wait for solvers."""
-SHORT_SECONDS = 2.0
-"""Seconds of its short turn at most."""
+SHORT_SECONDS, PARTED_SECONDS = 2.0, 6.0
+"""Seconds of its short turn at most; where it searches parts, which are much smaller, more."""
 
 
 def candidate_orders(
@@ -221,7 +222,8 @@ def place_exactly(rectangles: Rectangles, search: Search) -> tuple[IntArray | No
 
 def search_states_shortly(problem: MemoryProblem, search: Search) -> None:
     """A short turn of `search_states`: enough for most networks."""
-    search_states(problem, search, SHORT_TURN, SHORT_SECONDS)
+    parted = problem.plain and len(split(problem).parts) > 1
+    search_states(problem, search, SHORT_TURN, PARTED_SECONDS if parted else SHORT_SECONDS)
 
 
 def search_states(

@@ -24,9 +24,11 @@ FIRST_STATES = 5_000
 """States that each part may store in the first round."""
 GROWTH = 8
 """How many times as many it may store in each further round."""
-WIDTHS = (4, 32, 128, 512)
-"""Widths of a beam through each part before its search, round by round; a good plan at hand is
+WIDTHS = (4, 16, 64, 256)
+"""Widths of the beams through each part before its search, round by round; a good plan at hand is
 what makes the search short. The last round has no limit of states."""
+LEANS = (24, 8, 40)
+"""Sixteenths of a byte that a resident byte weighs in these beams."""
 
 
 @dataclass(eq=False)
@@ -102,15 +104,26 @@ class _Search:
             return stage.cost
         return min(stage.cost, self.known - (self.lower - stage.lower))
 
+    def beams(self, stage: Stage, width: int) -> None:
+        """Run beams of one width, with the best order and the given one to look ahead by."""
+        problem = stage.part.problem
+        for lean in LEANS:
+            for reference in (problem.graph.given_order, stage.order):
+                if stage.closed or (self.done is not None and self.done()):
+                    return
+                known = self.worth(stage)
+                swept = sweep(
+                    problem, reference, width=width, lean=lean, known=known, done=self.done
+                )
+                stage.take(swept.order, swept.keep, swept.cost)
+
     def ask(self, stage: Stage, states: int | None, width: int) -> None:
-        """Search one part: a beam, the tightest step, then best first."""
+        """Search one part: beams, the tightest step, then best first."""
         left = None if self.states is None else max(1, self.states - self.used)
         limits = [limit for limit in (states, left) if limit is not None]
         limit = min(limits) if limits else None
+        self.beams(stage, width)
         problem, known = stage.part.problem, self.worth(stage)
-        swept = sweep(problem, stage.order, width=width, known=known, done=self.done)
-        stage.take(swept.order, swept.keep, swept.cost)
-        known = self.worth(stage)
         floor = tightest_step(problem, lower=stage.lower, known=known, states=limit, done=self.done)
         self.used += floor.states
         stage.lower = max(stage.lower, floor.bound)
