@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from mapc.quality.compare import GAP, SECONDS, Comparison, Means, Pair
+from mapc.quality.compare import GAP, ROUNDING, SECONDS, Comparison, Means, Pair
 from mapc.quality.measures import shifted_geometric_mean
 from mapc.quality.running import FAILED, Record
 
@@ -93,18 +93,31 @@ def remarks(records: Iterable[Record]) -> list[str]:
 
 
 def faults(record: Record) -> list[str]:
-    """Return what cannot be true of a record: some bound, plan or proof is wrong."""
+    """Return what cannot be true together with what is known: a bound, plan or proof is wrong."""
     found = []
-    if record.best is not None and record.bound is not None:
-        above = record.bound - record.best
-        if above > (0 if isinstance(record.best, int) else 1e-9 * abs(record.best)):
-            found.append(
-                f"bound {number(record.bound)} of {record.bound_method} is above a plan of "
-                f"{number(record.best)}: one of the two is wrong"
-            )
+    if _above(record.bound, record.best):
+        found.append(
+            f"bound {number(record.bound)} of {record.bound_method} is above a plan of "
+            f"{number(record.best)}: one of the two is wrong"
+        )
+    if _above(record.best_bound, record.objective):
+        found.append(
+            f"plan of {number(record.objective)} by {record.method} is below the bound known, "
+            f"{number(record.best_bound)}: one of the two is wrong"
+        )
     if record.best is not None and record.status == "infeasible":
         found.append(f"proven to have no plan, and one of {number(record.best)} is known")
+    if record.without_plan and record.objective is not None:
+        found.append(f"plan of {number(record.objective)}, and it was proven that there is none")
     return found
+
+
+def _above(bound: float | None, objective: float | None) -> bool:
+    """Whether a bound contradicts a plan, rounding aside."""
+    if bound is None or objective is None:
+        return False
+    whole = isinstance(bound, int) and isinstance(objective, int)
+    return bound - objective > (0 if whole else ROUNDING * abs(objective))
 
 
 def _mean(records: Iterable[Record], field: str, shift: float) -> float | None:
@@ -122,7 +135,7 @@ def _objective(record: Record) -> str:
 
 
 def pairs_table(pairs: Sequence[Pair], everything: bool = False) -> Table:
-    """Return one row for each pair, old values beside new ones.
+    """Return one row for each pair, old values beside new ones: ``+`` better, ``!`` worse.
 
     Parameters
     ----------
@@ -138,9 +151,11 @@ def pairs_table(pairs: Sequence[Pair], everything: bool = False) -> Table:
     return {
         **table,
         "objective": [number(one.old.objective) for one in shown],
-        "now": [_changed(one.objective, number(one.new.objective)) for one in shown],
+        "now": [number(one.new.objective) for one in shown],
+        "": [_MARKS[one.objective] for one in shown],
         "bound": [number(one.old.bound) for one in shown],
-        "now ": [_changed(one.bound, number(one.new.bound)) for one in shown],
+        "now ": [number(one.new.bound) for one in shown],
+        " ": [_MARKS[one.bound] for one in shown],
         "seconds": [seconds(one.old.seconds) for one in shown],
         "now  ": [seconds(one.new.seconds) for one in shown],
     }
@@ -171,8 +186,7 @@ def differences(comparison: Comparison) -> list[str]:
     return found + [f"{name}: not measured before" for name in comparison.only_new]
 
 
-def _changed(order: int, text: str) -> str:
-    return f"{text} {'+' if order < 0 else '!'}" if order else f"{text}  "
+_MARKS: Final = {-1: "+", 0: "", 1: "!"}
 
 
 # -- cells -----------------------------------------------------------------------------------------
