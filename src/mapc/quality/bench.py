@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from mapc.errors import MapcError, UsageError
 from mapc.quality.executors import DASK, PROCESS, SERIAL, check_executor, open_crew, run_all
@@ -82,7 +82,7 @@ def tasks_of(
             source=case.entry.source,
             folder=str(case.folder.resolve()),
             carried=_carried(case) if carried else None,
-            best=case.entry.best.objective if case.entry.best else None,
+            **_known(case),
             seed=seed,
             time_limit=time_limit,
             methods=_methods(case, methods, time_limit),
@@ -177,6 +177,17 @@ def crowding(jobs: int, threads: int, available: int | None = None) -> str | Non
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _known(case: Case) -> dict[str, Any]:
+    best = case.entry.best
+    if best is None:
+        return {}
+    return {
+        "best": best.objective,
+        "best_bound": best.bound,
+        "without_plan": best.proven and best.objective is None,
+    }
 
 
 def _carried(case: Case) -> bytes | None:

@@ -70,8 +70,8 @@ def primal_integral(
     seconds : float
         How long the run took.
     horizon : float, optional
-        Until when to integrate, the time limit of the run; by default, and at least for what
-        happened after it, the end of the run.
+        Until when to integrate: the time limit of the run. What is found after it does not
+        count. By default the end of the run.
 
     Returns
     -------

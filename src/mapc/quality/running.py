@@ -44,6 +44,10 @@ class Task(Strict, frozen=True, kw_only=True):
         The file of the source, compressed by `carry`, for who does not see that folder.
     best : number or None
         Best objective known, which the measures refer to.
+    best_bound : number or None
+        Best bound known.
+    without_plan : bool
+        Whether it is proven that there is no plan.
     seed : int
     time_limit : float or None
         Seconds; None: no clock.
@@ -62,6 +66,8 @@ class Task(Strict, frozen=True, kw_only=True):
     folder: str | None = None
     carried: bytes | None = None
     best: Number | None = None
+    best_bound: Number | None = None
+    without_plan: bool = False
     seed: int = 0
     time_limit: float | None = None
     methods: tuple[str, ...] | None = None
@@ -80,8 +86,10 @@ class Record(Strict, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    kind, name, sha256, best, seed, time_limit, methods, backends, workers
-        As in the task.
+    kind, name, sha256, best, best_bound, without_plan
+        As in the task: what is measured, and what was known of it.
+    seed, time_limit, methods, backends, workers
+        As in the task: how.
     status : str
         ``optimal``, ``feasible``, ``infeasible``, ``unknown``, or ``failed``.
     objective, bound : number or None
@@ -114,6 +122,8 @@ class Record(Strict, frozen=True, kw_only=True):
     name: str
     sha256: str
     best: Number | None = None
+    best_bound: Number | None = None
+    without_plan: bool = False
     seed: int = 0
     time_limit: float | None = None
     methods: tuple[str, ...] | None = None
@@ -152,7 +162,7 @@ ASKED: Final = (
     "backends",
     "workers",
 )
-"""Fields that a record has from its task."""
+"""What a task asks for: a record with the same values answers it."""
 
 
 def run(task: Task) -> Record:
@@ -207,8 +217,8 @@ def failed(task: Task, error: BaseException | str) -> Record:
 
 
 def _record(task: Task, **found: Any) -> Record:
-    asked = {name: getattr(task, name) for name in ASKED}
-    return Record(**asked, **found, versions=versions(), machine=machine())
+    copied = {name: getattr(task, name) for name in (*ASKED, "best_bound", "without_plan")}
+    return Record(**copied, **found, versions=versions(), machine=machine())
 
 
 def _plain(value: Any) -> Number | None:
