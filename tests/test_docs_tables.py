@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from mapc.deploy import EXPORTERS, autoround, compressed_tensors, hawq, llamacpp, modelopt
 from mapc.deploy import onnxruntime as ort
 from mapc.deploy.assignment import known_formats
 from mapc.instances.generators import GENERATORS
 from mapc.instances.importers import IMPORTERS, TIE_PRESETS, TIE_RULES
+from mapc.models import allocation, memory
+from mapc.models.base import Method
+from mapc.models.memory.options.rules import RULES
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -113,3 +118,22 @@ def test_every_runtime_has_a_section_that_names_its_options() -> None:
         text = shared + section("deploy.md", f"## `{name}`")
         assert [o.flag for o in exporter.options if o.flag not in text] == []
         assert f"| [`{name}`](#{name}) |" in page
+
+
+@pytest.mark.parametrize(
+    ("page", "heading", "methods"),
+    [
+        ("memory", "## What is proven, and what is not", memory.FAMILY.methods),
+        ("allocation", "## Methods", allocation.FAMILY.methods),
+    ],
+)
+def test_methods_are_listed_in_the_order_in_which_they_run(
+    page: str, heading: str, methods: tuple[Method, ...]
+) -> None:
+    cells = rows(section(f"families/{page}.md", heading))
+    assert [(quoted(row[0])[0], row[1]) for row in cells] == [(m.name, m.stage) for m in methods]
+
+
+def test_rules_of_memory_are_listed() -> None:
+    cells = rows(section("families/memory.md", "## Options"))
+    assert {text.partition("=")[0] for row in cells for text in quoted(row[0])} == set(RULES)
