@@ -66,9 +66,8 @@ def lay_out(problem: MemoryProblem, kernels: ModuleType, rules: Rules = ALL_RULE
     adj = np.zeros((at, 2), dtype=np.int64)
     adj[:, k.TO] = np.concatenate(parts)
     if rules.gaps:
-        adj[at - len(graph.consumers.values) :, k.HOLD] = np.concatenate(
-            [gaps.by_reader(t) for t in range(m)]
-        )
+        hold = [np.zeros(0, dtype=np.int64), *(gaps.by_reader(t) for t in range(m))]  # m may be 0
+        adj[at - len(graph.consumers.values) :, k.HOLD] = np.concatenate(hold)
         ts[:m, k.GAPPED] = gaps.held
     _fill_operators(problem, ops, k)
     ts[:m, k.SIZE] = problem.sizes

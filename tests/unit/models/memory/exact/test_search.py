@@ -213,6 +213,27 @@ def test_more_live_tensors_than_a_mask_has_bits() -> None:
     check(wide(80), found)
 
 
+@pytest.mark.parametrize("operators", [1, 3])
+def test_a_graph_without_tensors_costs_nothing(operators: int) -> None:
+    nothing = Ragged.of([[]] * operators)
+    graph = OperatorGraph(
+        name="no tensors",
+        operator_names=tuple(f"o{i}" for i in range(operators)),
+        operator_kinds=("any",) * operators,
+        workspace=np.arange(3, 3 + operators),
+        inputs=nothing,
+        outputs=nothing,
+        tensor_names=(),
+        tensor_bytes=np.zeros(0, dtype=np.int64),
+        is_output=np.zeros(0, dtype=np.bool_),
+        is_constant=np.zeros(0, dtype=np.bool_),
+    )
+    problem = MemoryProblem(graph, 2 + operators)
+    found = least_traffic(problem)
+    assert (found.cost, found.bound, found.proven) == (0, 0, True)
+    assert mapc.solve(problem, time_limit=None).objective == 0
+
+
 def test_the_method_proposes_plans_with_addresses_and_proves_them() -> None:
     problem = mapc.read(NASNET) if NASNET.exists() else wide(6)
     problem = replace(problem, capacity=problem.smallest_capacity)
