@@ -46,8 +46,10 @@ EXACT_SHARE = 0.5
 """Share of the time left that the exact search may take; the rest is for orders not proven."""
 SHORT_TURN = 0.2
 """Part of either in its short turn, ahead of methods that wait for solvers."""
-SHORT_SECONDS, PARTED_SECONDS = 2.0, 6.0
-"""Seconds of its short turn at most; where it searches parts, which are much smaller, more."""
+SHORT_SECONDS = 2.0
+"""Seconds of its short turn at most."""
+PARTED_TURN, PARTED_SECONDS = 0.5, 15.0
+"""The same where it searches parts, with beams first: they are much smaller than the whole."""
 
 
 def candidate_orders(
@@ -222,8 +224,10 @@ def place_exactly(rectangles: Rectangles, search: Search) -> tuple[IntArray | No
 
 def search_states_shortly(problem: MemoryProblem, search: Search) -> None:
     """A short turn of `search_states`: enough for most networks."""
-    parted = problem.plain and len(split(problem).parts) > 1
-    search_states(problem, search, SHORT_TURN, PARTED_SECONDS if parted else SHORT_SECONDS)
+    if len(split(problem).parts) > 1:
+        search_states(problem, search, PARTED_TURN, PARTED_SECONDS)
+    else:
+        search_states(problem, search, SHORT_TURN, SHORT_SECONDS)
 
 
 def search_states(

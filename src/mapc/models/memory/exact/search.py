@@ -54,6 +54,7 @@ def least_traffic(
     done: Callable[[], bool] | None = None,
     on_plan: OnPlan | None = None,
     rules: Rules = ALL_RULES,
+    quick: int = QUICK_STATES,
 ) -> Found:
     """Find the least extra traffic over all orders and residencies; addresses are not looked at.
 
@@ -77,15 +78,17 @@ def least_traffic(
         Told order, kept links and cost of a plan that is not yet the last one.
     rules : Rules
         What may be switched off; the optimum is the same.
+    quick : int
+        Limit on states of the first search; 0: go for the proof at once.
     """
     kernels = load_kernels(done)
     if kernels is None:
         return Found(None, None, None, 0, False, 0)
     best: Engine | None = None
     total = 0
-    if weight == 1.0:
+    if weight == 1.0 and quick > 0:
         first = Engine(problem, kernels, weight=QUICK, known=known, rules=rules)
-        first.run(min(QUICK_STATES, states or QUICK_STATES), done)
+        first.run(min(quick, states or quick), done)
         total += first.states
         if first.found:
             best, known = first, first.cost

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from mapc.graph.operators import BoolArray, IntArray
 from mapc.models.memory.exact.beam import sweep
 from mapc.models.memory.exact.floor import tightest_step
-from mapc.models.memory.exact.search import Found, OnPlan, least_traffic
+from mapc.models.memory.exact.search import QUICK_STATES, Found, OnPlan, least_traffic
 from mapc.models.memory.problem import MemoryProblem
 from mapc.models.memory.reduction import Part, Parts, split
 from mapc.models.memory.schedule import Schedule, evict_by_next_use
@@ -33,13 +33,17 @@ LEANS = (24, 8, 40)
 
 @dataclass(eq=False)
 class Stage:
-    """What is known about a part: the best order, what it keeps, its cost, and a bound."""
+    """What is known about a part: the best order, what it keeps, its cost, and a bound.
+
+    And for how many states it was last searched.
+    """
 
     part: Part
     order: IntArray
     keep: BoolArray
     cost: int
     lower: int = 0
+    asked: int = 0
 
     @property
     def closed(self) -> bool:
@@ -75,8 +79,10 @@ class _Search:
         known: int | None,
         states: int | None,
         done: Done | None,
+        on_plan: OnPlan | None,
     ) -> None:
         self.parts, self.known, self.states, self.done = parts, known, states, done
+        self.on_plan, self.told = on_plan, known
         self.stages = open_stages(parts, references)
         self.used = 0
 
@@ -89,6 +95,11 @@ class _Search:
     def cost(self) -> int:
         """What the best orders of the parts cost together."""
         return sum(stage.cost for stage in self.stages)
+
+    @property
+    def open(self) -> list[Stage]:
+        """Parts of which the optimum is not known."""
+        return [stage for stage in self.stages if not stage.closed]
 
     @property
     def over(self) -> bool:
@@ -117,30 +128,43 @@ class _Search:
                 )
                 stage.take(swept.order, swept.keep, swept.cost)
 
-    def ask(self, stage: Stage, states: int | None, width: int) -> None:
+    def ask(self, stage: Stage, states: int | None, widths: tuple[int, ...]) -> None:
         """Search one part: beams, the tightest step, then best first."""
         left = None if self.states is None else max(1, self.states - self.used)
         limits = [limit for limit in (states, left) if limit is not None]
         limit = min(limits) if limits else None
-        self.beams(stage, width)
+        for width in widths:
+            self.beams(stage, width)
+        self.tell()
         problem, known = stage.part.problem, self.worth(stage)
         floor = tightest_step(problem, lower=stage.lower, known=known, states=limit, done=self.done)
         self.used += floor.states
         stage.lower = max(stage.lower, floor.bound)
         if stage.lower >= known or self.over:
             return
-        found = least_traffic(problem, known=known, states=limit, done=self.done)
+        # where the quick search came to its limit before, it would again
+        quick = 0 if stage.asked >= QUICK_STATES else QUICK_STATES
+        stage.asked = QUICK_STATES if limit is None else limit
+        found = least_traffic(problem, known=known, states=limit, done=self.done, quick=quick)
         self.used += found.states
         stage.lower = max(stage.lower, found.bound)
         stage.take(found.order, found.keep, found.cost)
 
-    def round(self, states: int | None, width: int) -> None:
+    def round(self, states: int | None, widths: tuple[int, ...]) -> None:
         """Search every part that is open, the smallest first."""
-        rest = [stage for stage in self.stages if not stage.closed]
+        rest = self.open
         for stage in sorted(rest, key=lambda stage: stage.part.problem.graph.n_operators):
             if self.over:
                 return
-            self.ask(stage, states, width)
+            self.ask(stage, states, widths)
+
+    def tell(self) -> None:
+        """Hand over what the best orders of the parts are together, if that is new."""
+        if self.on_plan is None or (self.told is not None and self.cost >= self.told):
+            return
+        self.told, found = self.cost, self.found()
+        if found.order is not None and found.keep is not None and found.cost is not None:
+            self.on_plan(found.order, found.keep, found.cost)
 
     def found(self) -> Found:
         """Return what is known about the whole."""
@@ -183,16 +207,14 @@ def least_traffic_by_stages(
     parts = split(problem)
     if len(parts.parts) == 1:
         return least_traffic(problem, known=known, states=states, done=done, on_plan=on_plan)
-    search = _Search(parts, references, known, states, done)
+    search = _Search(parts, references, known, states, done, on_plan)
     limit = FIRST_STATES
-    for width in WIDTHS:
+    for turn, width in enumerate(WIDTHS):
         if search.over:
             break
-        before = search.cost
-        search.round(None if width == WIDTHS[-1] else limit, width)
+        if len(search.open) == 1 or width == WIDTHS[-1]:  # nothing else to take turns with
+            search.round(None, WIDTHS[turn:])
+        else:
+            search.round(limit, (width,))
         limit *= GROWTH
-        if search.cost < before and not search.over and on_plan is not None:
-            found = search.found()
-            if found.order is not None and found.keep is not None and found.cost is not None:
-                on_plan(found.order, found.keep, found.cost)
     return search.found()
