@@ -50,6 +50,10 @@ MAX_VIOLATIONS = 20
 """Violations listed before the replay gives up."""
 
 
+Span = tuple[int, int, str]
+"""Address, size and name of what lies in a bank."""
+
+
 class _TooManyError(Exception):
     """Enough violations were found."""
 
@@ -62,6 +66,10 @@ class _Replay:
         self.plan = plan
         self.options = problem.options
         self.streamed: set[tuple[int, int]] = set()  # step and tensor
+        self.streamable = set(self.options.streamable)
+        self.pairs: dict[int, list[tuple[int, int]]] = defaultdict(list)  # in place, by operator
+        for o, a, b in self.options.in_place:
+            self.pairs[o].append((a, b))
         self.steps: dict[int, list[int]] = defaultdict(list)  # of every operator
         self.runs: list[int] = []  # step of every run, as plans count them
         self.banks = problem.options.banks or (("scratchpad", problem.capacity),)
@@ -150,14 +158,13 @@ class _Replay:
 
     def check_streamed(self) -> None:
         """Only what may be streamed is streamed, and once."""
-        allowed = set(self.options.streamable)
         for run, t in self.plan.streamed.tolist():
             if not 0 <= run < len(self.runs):
                 self.complain(f"plan: streams tensor {t} at run {run}, of {len(self.runs)}")
                 continue
             step = self.runs[run]
             o = int(self.plan.order[step])
-            if (o, t) not in allowed:
+            if (o, t) not in self.streamable:
                 self.complain(f"plan: streams tensor {t} at operator {o}, which may not stream it")
             if (step, t) in self.streamed:
                 self.complain("plan: an operator streams a tensor twice")
@@ -187,7 +194,7 @@ class _Replay:
             rows[int(self.plan.tensor[r])].append(r)
         return rows
 
-    def check_residencies(self, t: int, rows: list[int]) -> dict[str, int]:
+    def check_residencies(self, t: int, rows: list[int], streams: list[int]) -> dict[str, int]:
         """Check one tensor's residencies and streamed reads, and count its traffic in bytes."""
         plan, producer = self.plan, int(self.graph.producer[t])
         on_chip_source = producer >= 0
@@ -209,8 +216,7 @@ class _Replay:
             if plan.written[r]:
                 writes += 1
                 copy_since = stop if copy_since is None else copy_since
-        streams = sorted(step for step, s in self.streamed if s == t)
-        for step in streams:
+        for step in sorted(streams):
             if copy_since is None or copy_since > step:
                 self.complain(f"{self.tensor(t)}: streamed at step {step} without an off-chip copy")
         if t in self.options.pinned and [(plan.start[r], plan.stop[r]) for r in rows] != [
@@ -242,7 +248,7 @@ class _Replay:
         stream_free = min(streams, 1) if read and not load_free else 0
         cheapest = options.read_cost
         readers = self.graph.consumers[t].tolist()
-        if {(o, t) for o in readers} <= set(options.streamable):
+        if {(o, t) for o in readers} <= self.streamable:
             cheapest = min(cheapest, options.streaming_cost * len(readers))
         cost = (
             loads * options.read_cost
@@ -268,37 +274,51 @@ class _Replay:
             cost += times * each
         return written, cost
 
-    def check_steps(self, rows_of: dict[int, list[int]]) -> int:
+    def check_steps(self) -> int:
         """Replay step by step; return the highest address used."""
         plan, graph = self.plan, self.graph
+        # plain lists: there may be as many spans as steps times residencies
+        tensor, bank, stop = plan.tensor.tolist(), plan.bank.tolist(), plan.stop.tolist()
+        span = self.spans()
         arriving: dict[int, list[int]] = defaultdict(list)
-        for r in range(len(plan.tensor)):
-            arriving[int(plan.start[r])].append(r)
+        leaving: dict[int, list[int]] = defaultdict(list)
+        for r, start in enumerate(plan.start.tolist()):
+            arriving[start].append(r)
+            leaving[stop[r]].append(r)
         live: dict[int, int] = {}  # tensor -> residency
         run_at = {step: run for run, step in enumerate(self.runs)}
         highest = 0
         for step, o in enumerate(plan.order.tolist()):
-            live = {t: r for t, r in live.items() if int(plan.stop[r]) > step}
-            live.update({int(plan.tensor[r]): r for r in arriving[step]})
+            for r in leaving[step]:
+                if live.get(tensor[r]) == r:
+                    del live[tensor[r]]
+            live.update({tensor[r]: r for r in arriving[step]})
             for t in {*graph.inputs[o].tolist(), *graph.outputs[o].tolist()} - live.keys():
                 if (step, t) not in self.streamed:
                     self.complain(
                         f"{self.operator(o)} at step {step}: {self.tensor(t)} not resident"
                     )
             over = self.taken_over(o, step, live)
-            spans: list[list[tuple[int, int, str]]] = [[] for _ in self.banks]
+            spans: list[list[Span]] = [[] for _ in self.banks]
             for t, r in live.items():
                 if t not in over:
-                    size = self.padded(int(graph.tensor_bytes[t]))
-                    spans[int(plan.bank[r])].append((int(plan.address[r]), size, self.tensor(t)))
+                    spans[bank[r]].append(span[r])
             if graph.workspace[o] > 0:
                 size = self.padded(int(graph.workspace[o]))
-                address = int(plan.workspace_address[run_at[step]])
-                bank = int(plan.workspace_bank[run_at[step]])
-                spans[bank].append((address, size, f"workspace of step {step}"))
-            for bank, inside in enumerate(spans):
-                highest = max(highest, self.check_spans(step, bank, inside))
+                run = run_at[step]
+                address = int(plan.workspace_address[run])
+                spans[int(plan.workspace_bank[run])].append(
+                    (address, size, f"workspace of step {step}")
+                )
+            for at, inside in enumerate(spans):
+                highest = max(highest, self.check_spans(step, at, inside))
         return highest
+
+    def spans(self) -> list[Span]:
+        """Address, size and name of what every residency holds."""
+        sizes = [self.padded(size) for size in self.graph.tensor_bytes.tolist()]
+        rows = zip(self.plan.address.tolist(), self.plan.tensor.tolist(), strict=True)
+        return [(address, sizes[t], self.tensor(t)) for address, t in rows]
 
     def taken_over(self, o: int, step: int, live: dict[int, int]) -> set[int]:
         """Of every in-place pair at one address, the smaller tensor: it lies within the other.
@@ -309,8 +329,8 @@ class _Replay:
         plan = self.plan
         within: set[int] = set()
         used: set[int] = set()
-        for operator, a, b in self.options.in_place:
-            if operator != o or not {a, b} <= live.keys() or {a, b} & used:
+        for a, b in self.pairs[o]:
+            if not {a, b} <= live.keys() or {a, b} & used:
                 continue
             if min(self.graph.tensor_bytes[a], self.graph.tensor_bytes[b]) == 0:
                 continue
@@ -322,7 +342,7 @@ class _Replay:
                 within.add(min((a, b), key=lambda t: int(self.graph.tensor_bytes[t])))
         return within
 
-    def check_spans(self, step: int, bank: int, spans: list[tuple[int, int, str]]) -> int:
+    def check_spans(self, step: int, bank: int, spans: list[Span]) -> int:
         name, capacity = self.banks[bank]
         within = f" of bank {name!r}" if self.options.banks else ""
         top, below = 0, ""
@@ -358,10 +378,13 @@ def verify(problem: MemoryProblem, plan: MemoryPlan) -> Verdict:
             ]
             for t in unwritten:
                 replay.complain(f"{replay.tensor(t)}: an output, never written out")
-            traffic = [replay.check_residencies(t, rows) for t, rows in rows_of.items()]
+            streams: dict[int, list[int]] = defaultdict(list)
+            for step, t in replay.streamed:
+                streams[t].append(step)
+            traffic = [replay.check_residencies(t, rows, streams[t]) for t, rows in rows_of.items()]
             keys = ["compulsory", "spilled", "reloaded", *["streamed"][: bool(streamed)]]
             facts = {f"{key}_bytes": sum(part[key] for part in traffic) for key in keys}
-            facts["peak_bytes"] = replay.check_steps(rows_of)
+            facts["peak_bytes"] = replay.check_steps()
             recomputed, rerun_cost = replay.further_runs()
             if problem.options.recompute:
                 facts["recomputed_bytes"] = recomputed

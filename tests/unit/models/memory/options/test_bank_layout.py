@@ -180,7 +180,7 @@ def test_rules_set_banks() -> None:
     assert apply_rules(problem, ["banks=none"]).plain
     for text, said in (
         ("banks=1KiB+x", "sizes as 512KiB"),
-        ("confined=t1:tcm", "one of the banks, none"),
+        ("confined=t1:tcm", "a bank of the rule banks="),
         ("banks=a:1+a:2", "names, each once"),
     ):
         with pytest.raises(UsageError, match=said):
