@@ -120,11 +120,7 @@ def test_serial_records_are_in_order(tasks: list[Task], serial: list[Record]) ->
     assert {one.to_best for one in serial} == {0.0}
 
 
-def test_processes_find_the_same(tasks: list[Task], serial: list[Record]) -> None:
-    assert timeless(bench(tasks, executor="process", jobs=2)) == timeless(serial)
-
-
-def test_a_worker_killed_at_work_loses_nothing(
+def test_processes_find_the_same_and_one_killed_at_work_loses_nothing(
     tasks: list[Task], serial: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "run", run_or_die)
