@@ -16,8 +16,8 @@ from mapc.models.memory.addresses import place_or_lose
 from mapc.models.memory.bounds import ForcedSpans
 from mapc.models.memory.gap import GapModel
 from mapc.models.memory.kept_order import chained, unchained
+from mapc.models.memory.options.bank_layout import layout_of
 from mapc.models.memory.options.choice_model import ChoiceModel
-from mapc.models.memory.options.layout import Layout
 from mapc.models.memory.options.timeline import Timeline
 from mapc.models.memory.plan import MemoryPlan
 from mapc.models.memory.problem import MemoryProblem
@@ -58,7 +58,7 @@ def _lower_choices(timeline: Timeline) -> Lowered:
     def lift(solution: Solution) -> MemoryPlan:
         if solution.values is None:
             raise UsageError("the solution has no values to lift")
-        layout = Layout(timeline, model.chosen(solution.values))
+        layout = layout_of(timeline, model.chosen(solution.values))
         offset = layout.place(0, LIFT_ROUNDS)
         if offset is None:
             raise UsageError("the greedy packer finds no addresses for this solution")
