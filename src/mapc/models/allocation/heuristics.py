@@ -375,6 +375,7 @@ def place(
     alignment: int = 1,
     seed: int = 0,
     iterations: int = ROUNDS,
+    stop: Stop = _never,
 ) -> IntArray | None:
     """Return addresses within ``room`` bytes, or None where none were found.
 
@@ -384,7 +385,7 @@ def place(
         Half-open lifetimes and bytes; sizes are rounded up to the alignment here.
     room, alignment : int
         Bytes.
-    seed, iterations : int
+    seed, iterations, stop
         As for `shrink`, for every part that no time connects to the others.
 
     Returns
@@ -399,7 +400,7 @@ def place(
     solid = np.flatnonzero(padded > 0)
     for part in components(lower[solid], upper[solid]):
         who = solid[part]
-        offset[who] = shrink(lower[who], upper[who], padded[who], room, seed, iterations)
+        offset[who] = shrink(lower[who], upper[who], padded[who], room, seed, iterations, stop)
         if (offset[who] + padded[who]).max() > room:
             return None
     return offset

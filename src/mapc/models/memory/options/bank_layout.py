@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from mapc.graph.operators import BoolArray, IntArray
-from mapc.models.allocation.heuristics import greedy
+from mapc.models.allocation.heuristics import Stop, greedy
 from mapc.models.allocation.problem import AllocationProblem
 from mapc.models.allocation.structure import peak_of
 from mapc.models.memory.options.bank_sets import WORKSPACE, splits
@@ -69,12 +69,12 @@ class BankLayout(Layout):
         assert self.question is not None
         return self.question
 
-    def place(self, seed: int, iterations: int) -> IntArray | None:
+    def place(self, seed: int, iterations: int, stop: Stop = lambda: False) -> IntArray | None:
         """Addresses of all rectangles on the line, by the greedy packer; None where it fails."""
         question = self.question
         if question is None:
             return None
-        offset = question.on_line(greedy(question, seed, iterations))
+        offset = question.on_line(greedy(question, seed, iterations, stop))
         room = question.room
         assert room is not None
         return offset if peak_of(offset, question.padded) <= room else None

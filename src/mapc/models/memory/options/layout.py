@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from mapc.graph.operators import BoolArray, IntArray
-from mapc.models.allocation.heuristics import place
+from mapc.models.allocation.heuristics import Stop, place
 from mapc.models.allocation.problem import AllocationProblem
 from mapc.models.memory.options.model import as_rows
 from mapc.models.memory.options.timeline import Choice, Timeline
@@ -86,11 +86,11 @@ class Layout:
         """int64[w]: steps at which an operator with a workspace runs."""
         return np.flatnonzero(self.timeline.problem.workspaces[self.timeline.order] > 0)
 
-    def place(self, seed: int, iterations: int) -> IntArray | None:
+    def place(self, seed: int, iterations: int, stop: Stop = lambda: False) -> IntArray | None:
         """Addresses of all rectangles by the greedy packer, or None where it finds none."""
         problem = self.timeline.problem
         room = problem.room - problem.pinned_bytes
-        return place(*self.rectangles, room, problem.alignment, seed, iterations)
+        return place(*self.rectangles, room, problem.alignment, seed, iterations, stop)
 
     def problem(self) -> AllocationProblem:
         """Return the question whether they fit above the pinned ones, as an allocation problem."""

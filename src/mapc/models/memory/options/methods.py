@@ -12,10 +12,14 @@ from dataclasses import replace
 import numpy as np
 
 from mapc.graph.operators import IntArray
+from mapc.models.allocation import exact
+from mapc.models.allocation.bounds import lower_bound
 from mapc.models.allocation.formulations import no_overlap_2d
 from mapc.models.base import Method, Search
 from mapc.models.memory import methods as plain
+from mapc.models.memory.addresses import NODES
 from mapc.models.memory.exact import least_traffic
+from mapc.models.memory.options.bank_layout import layout_of, nothing_kept, placeable
 from mapc.models.memory.options.choice_model import ChoiceModel
 from mapc.models.memory.options.greedy import fit, spare_pairs, take_all
 from mapc.models.memory.options.layout import Layout
@@ -93,11 +97,17 @@ def rooms(problem: MemoryProblem) -> Iterator[int]:
 def place_with_less(timeline: Timeline, search: Search, source: str) -> None:
     """Place a greedy choice for less room; in the end one that keeps nothing at all."""
     for room in rooms(timeline.problem):
-        choice = fit(timeline, room)
+        choice = None if search.done() else fit(timeline, room)
         if choice is None or place(timeline, choice, search, source):
             break
-    if search.plan is None and timeline.problem.options.prefetch == 0:
-        place(timeline, timeline.at_least(), search, source)  # all alone at their steps: it fits
+    if search.plan is None and timeline.problem.options.banks:
+        plan = nothing_kept(timeline)
+        if plan is not None:
+            search.propose(plan, source)
+    elif search.plan is None and timeline.problem.options.prefetch == 0:
+        place(
+            timeline, timeline.at_least(), search, source, patient=True
+        )  # all alone at their steps: it fits
 
 
 def best_found(timeline: Timeline, room: int, search: Search) -> tuple[Timeline, Choice] | None:
@@ -130,17 +140,28 @@ def worth_placing(timeline: Timeline, choice: Choice, search: Search) -> bool:
 
 
 def place(
-    timeline: Timeline, choice: Choice, search: Search, source: str, exactly: bool = False
+    timeline: Timeline,
+    choice: Choice,
+    search: Search,
+    source: str,
+    exactly: bool = False,
+    patient: bool = False,
 ) -> bool:
     """Propose a plan of this choice; whether one was found.
 
     First with as few outputs in place as fit, which leaves addresses free; then with all, which
-    makes fewer and longer blocks; ``exactly`` asks a solver as well.
+    makes fewer and longer blocks; ``exactly`` asks a solver as well. When the search is done, one
+    try at each is all, unless ``patient``.
     """
+
+    def stop() -> bool:
+        return not patient and search.done()
+
     spared = spare_pairs(timeline, choice, timeline.problem.room)
-    layouts = [Layout(timeline, variant) for variant in (spared, take_all(timeline, choice))]
+    layouts = [layout_of(timeline, variant) for variant in (spared, take_all(timeline, choice))]
+    layouts = [layout for layout in layouts if placeable(layout)]
     for layout in layouts:
-        offset = layout.place(search.seed, PACKING_ROUNDS)
+        offset = layout.place(search.seed, PACKING_ROUNDS, stop)
         if offset is not None:
             search.propose(layout.plan(offset), source)
             return True
@@ -155,12 +176,19 @@ def place(
 
 
 def place_exactly(layout: Layout, search: Search) -> IntArray | None:
-    """Ask a solver for addresses."""
-    program, lift = no_overlap_2d(layout.problem())
+    """Ask a solver for addresses; in banks the search comes first, which mostly settles it."""
+    problem = layout.problem()
+    if problem.banks and (search.deterministic or exact.ready()):
+        answer = exact.place(problem, seed=search.seed, nodes=NODES, done=search.done, table=False)
+        if answer.offset is not None or answer.proven_infeasible:
+            return answer.offset
+    if lower_bound(problem) > (problem.room or 0):
+        return None
+    program, lift = no_overlap_2d(problem)
     solution = search.solve(
         program, prefer=("cpsat",), time=max(1.0, min(10.0, search.remaining() / 4)), work=15.0
     )
-    return None if solution.values is None else lift(solution).offset
+    return None if solution.values is None else problem.on_line(lift(solution))
 
 
 def search_relaxation(problem: MemoryProblem, search: Search, most: int = 2) -> None:
@@ -172,7 +200,8 @@ def search_relaxation(problem: MemoryProblem, search: Search, most: int = 2) -> 
     bounds = relaxations(problem)[:most]
     relaxed = bounds[0][0] if bounds else None
     if relaxed is None:
-        apart = replace(problem, options=replace(problem.options, in_place=()))
+        options = replace(problem.options, in_place=(), banks=(), confined=())
+        apart = replace(problem, options=options)
         relaxed = relaxation(replace(apart, capacity=max(problem.room, apart.smallest_capacity)))
     if relaxed is None:
         return

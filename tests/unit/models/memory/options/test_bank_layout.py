@@ -15,11 +15,12 @@ from mapc import instances
 from mapc.errors import InfeasibleError, InstanceError, UsageError
 from mapc.graph.operators import OperatorGraph, Ragged
 from mapc.models.memory import FAMILY
-from mapc.models.memory.options import Options
+from mapc.models.memory.options import Options, methods
 from mapc.models.memory.options.bank_layout import nothing_kept
 from mapc.models.memory.options.bank_sets import Item, pack
 from mapc.models.memory.options.rules import apply_rules
 from mapc.models.memory.options.timeline import Timeline
+from mapc.models.memory.plan import MemoryPlan
 from mapc.models.memory.problem import MemoryProblem
 from mapc.models.memory.verify import verify
 from mapc.solvers.base import Status
@@ -206,3 +207,26 @@ def test_files_bring_banks_back(tmp_path: Path) -> None:
     instances.write_plan(problem, plan, tmp_path / "plan.json")
     assert plan.bank.any()
     assert instances.read_plan(tmp_path / "plan.json")[1] == plan
+
+
+@pytest.mark.parametrize("problem", [waiting((12, 8)), replace(waiting(()), capacity=12)])
+def test_a_first_plan_is_not_looked_for_behind_the_limit(
+    problem: MemoryProblem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Late:
+        plan, objective, seed = None, None, 0
+
+        def done(self) -> bool:
+            return True
+
+        def propose(self, plan: MemoryPlan, source: str) -> None:
+            self.plan = plan
+
+    def fit(*args: object) -> None:
+        raise AssertionError("chosen for less room")
+
+    monkeypatch.setattr(methods, "fit", fit)
+    search = Late()
+    methods.place_with_less(Timeline(problem, np.arange(3)), search, "late")  # type: ignore[arg-type]
+    assert search.plan is not None
+    assert mapc.check(problem, search.plan) == []
