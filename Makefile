@@ -2,6 +2,7 @@
 # make test      run the tests
 # make install   .venv/bin/mapc with all a developer needs
 # make lint      ruff and mypy
+# make regress   hold every instance of instances/ to the quality recorded
 # make bench     the benchmarks
 # make clean     remove .venv, out and caches
 #
@@ -19,7 +20,7 @@ CANDIDATES := $(strip $(PYTHON) python3 python3.11 python3.12 python3.13 python3
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test install lint bench clean environment
+.PHONY: help demo test install lint regress bench clean environment
 
 help:
 	@sed -n 's/^# //p;/^$$/q' Makefile
@@ -83,6 +84,10 @@ lint: $(DEV_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# counted work, no clock: the same report on every machine; the wall only ends what hangs
+regress: $(DEV_STAMP)
+	$(BIN)/mapc regress instances --tier 1 --tier 2 --wall 1800 --quiet
 
 # all but the first read files that are not part of the repository
 DATA := $(or $(MAPC_DATA),../shared/data)
