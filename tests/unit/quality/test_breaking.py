@@ -257,7 +257,7 @@ STRATEGIES = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(data=st.data())
 def test_broken_plans_of_random_problems_are_refused(kind: str, data: st.DataObject) -> None:
     """What the breakers take for broken is broken."""
