@@ -53,7 +53,11 @@ def replaced(problem: MemoryProblem) -> dict[int, tuple[int, int]]:
 
 
 def of_use(problem: MemoryProblem) -> frozenset[int]:
-    """Return the operators whose further runs may save anything."""
+    """Return the operators whose further runs may save anything by what they write.
+
+    At a prefetch distance above 0 a run of any other that may run again still takes a step, in
+    which loads go on, and may pay for that; none is tried. No bound rests on this choice.
+    """
     early = problem.options.prefetch > 0
     costs = replaced(problem).items()
     return frozenset(o for o, (each, instead) in costs if each < instead or (early and instead))
