@@ -126,7 +126,9 @@ def bench(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Measure the instances of SUITE: plan, bound, gap, distance to the best known, time, size.
+    """Measure the instances of SUITE.
+
+    For each its plan, bound, gap, distance to the best known, time and sizes of its models.
 
     Exit code 7 if a run failed, or a bound is above a known plan.
     """

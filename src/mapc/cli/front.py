@@ -13,7 +13,6 @@ from mapc.cli.bits import quantity
 from mapc.cli.describe import brief, percent
 from mapc.cli.output import one_line, print_columns, print_json, print_table, say
 from mapc.files import write_whole
-from mapc.models.fronts import ALL, CERTIFIED, OPEN, FrontError
 
 if TYPE_CHECKING:
     from mapc.models.fronts import Front
@@ -28,8 +27,12 @@ MAX_POINTS = 100_000
 
 def parse_points(ctx: click.Context, param: click.Parameter, value: str | None) -> int | str | None:
     """Return ``all``, or a number of points that make a front."""
-    if value is None or value.strip().lower() == ALL:
-        return None if value is None else ALL
+    if value is None:
+        return None
+    from mapc.models.fronts import ALL
+
+    if value.strip().lower() == ALL:
+        return ALL
     if not (value.isascii() and value.isdigit() and 2 <= int(value[:9]) <= MAX_POINTS):
         raise click.BadParameter(f"{value!r}: expected 2 to {MAX_POINTS}, or all")
     return int(value)
@@ -62,6 +65,7 @@ def run_front(
     from mapc import api
     from mapc.models import family_of
     from mapc.models.base import phrase_of
+    from mapc.models.fronts import FrontError
 
     family = family_of(problem)
     quiet = options.pop("quiet")
@@ -117,6 +121,8 @@ _OF_RESOURCE = ("cost", "budget", "least")
 
 
 def _print(front: Front, document: Mapping[str, Any], phrase: Callable[[Any], str]) -> None:
+    from mapc.models.fronts import ALL, CERTIFIED, OPEN
+
     chosen = _spread(len(front), len(front) if front.kind == CERTIFIED else SHOWN)
     rows = [
         [_cell(front, name, column[i], phrase) for name, column in front.columns.items()]

@@ -77,7 +77,7 @@ def record(
     as_json: bool,
     **reading: Any,
 ) -> None:
-    """Record instance NAME in the index of SUITE, and the best that is known of it.
+    """Put NAME, and the best known of it, into the index of SUITE.
 
     Plans are replayed by the verifier, bounds proven by a run of this command; what is worse than
     what the index holds is refused. The run without a clock also sets what `mapc regress` asks for.

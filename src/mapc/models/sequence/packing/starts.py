@@ -170,7 +170,7 @@ class Sizes:
             target[most] = self.alone
             left = max(goal - self.alone, 0.1 * goal)
             if rest.any():
-                target[rest] *= left / target[rest].sum()
+                target[rest] *= left / max(float(target[rest].sum()), 1.0)
         return target
 
     def hinted(
