@@ -18,7 +18,10 @@ import networkx as nx
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "mapc"
-LAZY = ("numba", "ortools", "highspy", "pyomo", "pyscipopt", "onnx", "networkx", "torch", "pandas")
+LAZY = (
+    *("numba", "ortools", "highspy", "pyomo", "pyscipopt", "onnx", "networkx", "torch", "pandas"),
+    *("dask", "distributed"),
+)
 BOTH_SIDES = (
     "mapc",
     "mapc.api",

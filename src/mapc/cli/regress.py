@@ -63,7 +63,7 @@ def regress(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Check that every instance of SUITE is solved as well as its index says.
+    """Check that nothing in SUITE is solved worse than recorded.
 
     Fails for an objective above its ceiling, a bound or a proof that is lost, a bound above a plan,
     a plan that breaks a rule, backends that disagree, a model that has grown, an instance that is

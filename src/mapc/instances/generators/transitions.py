@@ -172,11 +172,11 @@ def _rounded(matrix: FloatArray, rows: IntArray, columns: IntArray) -> IntArray:
     """
     whole = np.floor(matrix).astype(np.int64)
     whole = np.minimum(whole, np.minimum(rows[:, None], columns[None, :]))
-    for axis, sums in ((1, rows), (0, columns)):  # floats may exceed a sum by a unit
+    # floats may exceed a sum by a unit, and by more where no scaling meets all sums
+    for axis, sums in ((1, rows), (0, columns)):
         excess = np.maximum(whole.sum(axis=axis) - sums, 0)
         for i in np.flatnonzero(excess):
-            line = whole[i] if axis == 1 else whole[:, i]
-            line[np.argmax(line)] -= excess[i]
+            _take(whole[i] if axis == 1 else whole[:, i], int(excess[i]))
     ends_row = np.cumsum(rows - whole.sum(axis=1))
     ends_column = np.cumsum(columns - whole.sum(axis=0))
     cuts = np.unique(np.concatenate([ends_row, ends_column]))
@@ -185,3 +185,11 @@ def _rounded(matrix: FloatArray, rows: IntArray, columns: IntArray) -> IntArray:
         row, column = np.searchsorted(ends_row, cuts), np.searchsorted(ends_column, cuts)
         np.add.at(whole, (row, column), np.diff(cuts, prepend=0))
     return whole
+
+
+def _take(line: IntArray, excess: int) -> None:
+    """Lower entries by ``excess`` in total, the largest first, none below 0."""
+    order = np.argsort(-line, kind="stable")
+    largest = line[order]
+    before = np.cumsum(largest) - largest
+    line[order] -= np.clip(excess - before, 0, largest)

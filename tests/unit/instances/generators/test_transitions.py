@@ -39,6 +39,14 @@ def test_rows_and_columns_are_the_loads(counts, eta, kind, seed):
     assert np.array_equal(pairs.sum(axis=1), counts[1:])
 
 
+def test_communities_that_cannot_hold_their_tokens_leave_no_entry_below_0():
+    counts = np.array([[0, 0, 0, 1, 3], [0, 1, 1, 1, 1]])
+    pairs = synthesise(counts, eta=1.0, kind="communities", communities=2, seed=2)
+    assert (pairs >= 0).all()
+    assert pairs.sum(axis=2).tolist() == counts[:1].tolist()
+    assert pairs.sum(axis=1).tolist() == counts[1:].tolist()
+
+
 def test_layers_of_unequal_tokens_are_scaled_to_the_earlier_one():
     pairs = synthesise(np.array([[6, 4], [30, 70]]), successors=1, communities=1)
     assert pairs.sum(axis=2).tolist() == [[6, 4]]
