@@ -89,12 +89,16 @@ lint: $(DEV_STAMP)
 regress: $(DEV_STAMP)
 	$(BIN)/mapc regress instances --tier 1 --tier 2 --wall 1800 --quiet
 
-# all but the first read files that are not part of the repository
+# all but the first three read files that are not part of the repository
 DATA := $(or $(MAPC_DATA),../shared/data)
 EXPERTS := $(DATA)/placement/deepseek_v3_expert_counts.npz
+LENGTHS := $(DATA)/sequence/wikipedia_lengths.npz
 
 bench: $(DEV_STAMP)
+	@mkdir -p out
 	$(BIN)/python benchmarks/program_build.py
+	$(BIN)/mapc bench instances --time-limit 10 -o out/bench.jsonl
+	$(BIN)/python benchmarks/memory_irregular.py --json out/irregular.jsonl
 	@[ -d $(DATA)/memory ] || { echo "make: no $(DATA)/memory; MAPC_DATA names the data" >&2; exit 1; }
 	$(BIN)/python benchmarks/allocation.py $(DATA)/memory/*.1048576.csv --capacity 1MiB
 	$(BIN)/python benchmarks/memory.py --minutes 12 --ilp-seconds 5
@@ -106,6 +110,9 @@ bench: $(DEV_STAMP)
 	$(BIN)/python benchmarks/placement_profiles.py --counts $(EXPERTS)
 	$(BIN)/python benchmarks/placement_migration.py $(EXPERTS)
 	$(BIN)/python benchmarks/placement_topology.py $(EXPERTS)
+	$(BIN)/python benchmarks/sequence.py $(LENGTHS) --batches 20 --first 3 --flexsp 1 --minutes 20 --json out/sequence.jsonl
+	$(BIN)/python benchmarks/sequence_scale.py $(LENGTHS)
+	$(BIN)/python benchmarks/planner.py
 
 clean:
 	rm -rf $(VENV) out build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
