@@ -112,7 +112,7 @@ bench: $(DEV_STAMP)
 	$(BIN)/python benchmarks/placement_topology.py $(EXPERTS)
 	$(BIN)/python benchmarks/sequence.py $(LENGTHS) --batches 20 --first 3 --flexsp 1 --minutes 20 --json out/sequence.jsonl
 	$(BIN)/python benchmarks/sequence_scale.py $(LENGTHS)
-	$(BIN)/python benchmarks/planner.py
+	$(BIN)/python benchmarks/planner.py $(LENGTHS)
 
 clean:
 	rm -rf $(VENV) out build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
