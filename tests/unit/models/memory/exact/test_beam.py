@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +20,7 @@ from mapc.models.memory.schedule import Schedule, evict_by_next_use
 from oracles.memory_branches import branches
 from oracles.memory_bruteforce import small_problems
 from oracles.memory_cases import chain_with_skip
+from oracles.plain_python import both_ways
 
 cases = st.one_of(branches(), small_problems())
 
@@ -186,19 +183,6 @@ print(json.dumps(answers))
 
 
 def test_kernels_do_the_same_as_plain_python() -> None:
-    answers = []
-    for plain in ("0", "1"):
-        done = subprocess.run(
-            [sys.executable, "-c", PLAIN],
-            env={
-                **os.environ,
-                "NUMBA_DISABLE_JIT": plain,
-                "PYTHONPATH": str(Path(__file__).parents[4]),
-            },
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        answers.append(json.loads(done.stdout))
+    answers = [json.loads(printed) for printed in both_ways(PLAIN)]
     assert answers[0] == answers[1]
     assert len(answers[0]) > 15

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from mapc.models.memory.schedule import Schedule
 from oracles.memory_branches import branches
 from oracles.memory_bruteforce import dijkstra, small_problems
 from oracles.memory_cases import chain_with_skip
+from oracles.plain_python import both_ways
 
 DATA = Path(os.environ.get("MAPC_DATA", Path(__file__).parents[6] / "shared" / "data"))
 NASNET = DATA / "memory" / "graphs" / "timm_nasnetalarge.json"
@@ -305,19 +304,6 @@ print(json.dumps(answers))
 
 
 def test_kernels_do_the_same_as_plain_python() -> None:
-    answers = []
-    for plain in ("0", "1"):
-        done = subprocess.run(
-            [sys.executable, "-c", PLAIN],
-            env={
-                **os.environ,
-                "NUMBA_DISABLE_JIT": plain,
-                "PYTHONPATH": str(Path(__file__).parents[4]),
-            },
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        answers.append(json.loads(done.stdout))
+    answers = [json.loads(printed) for printed in both_ways(PLAIN)]
     assert answers[0] == answers[1]
     assert len(answers[0]) == 25

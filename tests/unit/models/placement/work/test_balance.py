@@ -1,7 +1,5 @@
 import itertools
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from mapc.models.placement.work import balance
 from mapc.models.placement.work.balance import balance_tables, in_order
 from mapc.models.placement.work.bounds import row_bounds
 from oracles.placement_cases import brute_force, problems, random_problem
+from oracles.plain_python import both_ways
 
 DATA = Path(os.environ.get("MAPC_DATA", Path(__file__).parents[6] / "shared" / "data"))
 COUNTS = DATA / "placement" / "deepseek_v3_expert_counts.npz"
@@ -228,16 +227,7 @@ def test_kernels_say_the_same_as_plain_python():
         "        work, ranks, slots, slowness=slow, tolerance=0.0, rounds=3)\n"
         "    print(tables.tolist())\n"
     )
-    output = [
-        subprocess.run(
-            [sys.executable, "-c", script],
-            env={**os.environ, "NUMBA_DISABLE_JIT": plain},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for plain in ("0", "1")
-    ]
+    output = both_ways(script)
     assert output[0].count("\n") == 4
     assert output[0] == output[1]
 

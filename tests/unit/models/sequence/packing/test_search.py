@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from tests.oracles.plain_python import both_ways
 from tests.oracles.sequence_cases import brute_force, problem_of, small_sequence_problems
 
 from mapc.instances.generators.lengths import generate
@@ -202,16 +200,7 @@ print(json.dumps([[source, *(getattr(plan, name).tolist() for name in
 
 
 def test_kernels_do_the_same_as_plain_python() -> None:
-    answers = []
-    for plain in ("0", "1"):
-        done = subprocess.run(
-            [sys.executable, "-c", PLAIN],
-            env={**os.environ, "NUMBA_DISABLE_JIT": plain},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        answers.append(json.loads(done.stdout))
+    answers = [json.loads(printed) for printed in both_ways(PLAIN)]
     assert len(answers[0]) > 1
     assert answers[0] == answers[1]
 
