@@ -7,8 +7,6 @@ other. `with_budgets` sets what ``read`` takes as ``budgets`` on a problem that 
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from os import PathLike, fspath
@@ -292,11 +290,13 @@ def front(
     FrontError
         If every point is asked for and there are too many.
     """
+    from mapc.solvers.portfolio import Sweeps
+
     check_front(problem)
     if not gap >= 0:
         raise UsageError(f"gap {gap}: expected a fraction >= 0")
     options = {"seed": seed, "workers": workers, "memory_limit": memory_limit, "backends": backends}
-    sweep = _Sweep(gap, time_limit, options, on_step)
+    sweep = Sweeps(gap, time_limit, options, on_step)
     sweeper: Sweeper = import_module(FRONTS[family_of(problem).kind]).front
     return sweeper(problem, points, sweep)
 
@@ -312,56 +312,6 @@ def check_front(problem: Any) -> None:
         raise UsageError(
             f"--front does not apply to {kind} problems; expected one of {', '.join(FRONTS)}"
         )
-
-
-class _Sweep:
-    """The time, and the portfolio, of a front."""
-
-    def __init__(
-        self,
-        gap: float,
-        time_limit: float | None,
-        options: Mapping[str, Any],
-        on_step: Callable[[str], None] | None,
-    ) -> None:
-        self.gap, self.time_limit, self.options, self.on_step = gap, time_limit, options, on_step
-        self.started = time.monotonic()
-
-    def remaining(self) -> float:
-        if self.time_limit is None:
-            return math.inf
-        return self.time_limit - (time.monotonic() - self.started)
-
-    def stop(self) -> bool:
-        return self.remaining() <= 0
-
-    def say(self, text: str) -> None:
-        if self.on_step is not None:
-            self.on_step(text)
-
-    def solve(
-        self,
-        problem: Any,
-        *,
-        minimize: str | None = None,
-        methods: Sequence[str] | None = None,
-        seconds: float | None = None,
-        start: Any = None,
-        bound: int | None = None,
-    ) -> Result:
-        from mapc.solvers.portfolio import Portfolio
-
-        family, asked = aimed(family_of(problem), problem, minimize)
-        run = Portfolio(
-            family,
-            asked,
-            time_limit=seconds,
-            gap=self.gap,
-            start=start,
-            floor=bound,
-            **self.options,
-        )
-        return run.run(methods)
 
 
 def compare(

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import math
 import time as clock
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mapc.errors import InfeasibleError, UsageError
-from mapc.models.base import Family, Method, phrase_of
+from mapc.models import family_of
+from mapc.models.base import Family, Method, aimed, phrase_of
 from mapc.program.model import Program
 from mapc.solvers import registry
 from mapc.solvers.base import (
@@ -242,6 +243,58 @@ class Portfolio:
             trajectory=tuple(self.trajectory),
             phrase=phrase_of(self.family, self.problem),
         )
+
+
+class Sweeps:
+    """The runs and the time of one front: implements `mapc.models.fronts.Sweep`."""
+
+    def __init__(
+        self,
+        gap: float,
+        time_limit: float | None,
+        options: Mapping[str, Any],
+        on_step: Callable[[str], None] | None,
+    ) -> None:
+        self.gap, self.time_limit, self.options, self.on_step = gap, time_limit, options, on_step
+        self.started = clock.monotonic()
+
+    def remaining(self) -> float:
+        """Seconds left; infinite without a limit."""
+        if self.time_limit is None:
+            return math.inf
+        return self.time_limit - (clock.monotonic() - self.started)
+
+    def stop(self) -> bool:
+        """Whether time is up."""
+        return self.remaining() <= 0
+
+    def say(self, text: str) -> None:
+        """Tell who listens."""
+        if self.on_step is not None:
+            self.on_step(text)
+
+    def solve(
+        self,
+        problem: Any,
+        *,
+        minimize: str | None = None,
+        methods: Sequence[str] | None = None,
+        seconds: float | None = None,
+        start: Any = None,
+        bound: int | None = None,
+    ) -> Result:
+        """Run a portfolio on one problem of the sweep."""
+        family, asked = aimed(family_of(problem), problem, minimize)
+        run = Portfolio(
+            family,
+            asked,
+            time_limit=seconds,
+            gap=self.gap,
+            start=start,
+            floor=bound,
+            **self.options,
+        )
+        return run.run(methods)
 
 
 def choose(family: Family, methods: Sequence[str] | None) -> list[Method]:
