@@ -247,6 +247,7 @@ def solve(
         memory_limit=memory_limit,
         backends=backends,
         on_event=on_event,
+        minimize=minimize,
     )
     return run.run(methods)
 
@@ -446,9 +447,9 @@ def write(thing: Any, path: Path, *, problem: Any = None, result: Result | None 
     elif isinstance(thing, Result):
         if thing.plan is None or problem is None:
             raise UsageError("a result is written with its plan and problem=...")
-        instances.write_plan(problem, thing.plan, fspath(path), result=thing.to_dict())
+        instances.write_plan(problem, thing.plan, fspath(path), result=thing.record())
     elif problem is not None:
-        info = None if result is None else result.to_dict()
+        info = None if result is None else result.record()
         instances.write_plan(problem, thing, fspath(path), result=info)
     else:
         instances.write_instance(thing, fspath(path))

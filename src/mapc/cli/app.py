@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 import sys
 import traceback
 import warnings
@@ -14,6 +15,7 @@ import click
 
 from mapc import __version__
 from mapc.cli import signals
+from mapc.cli.invocation import COMMAND_LINE
 from mapc.cli.outcome import interrupted
 from mapc.cli.output import complain, finish, lenient
 from mapc.errors import ExitCode, MapcError
@@ -62,6 +64,19 @@ class App(click.Group):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise interrupted() from None
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Keep the command line, which plan files and reports carry along."""
+        line = shlex.join(["mapc", *args])  # before parsing uses the arguments up
+        context = super().make_context(info_name, args, parent, **extra)
+        context.meta[COMMAND_LINE] = line
+        return context
 
     def main(
         self,

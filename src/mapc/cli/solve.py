@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +11,7 @@ import click
 from mapc.cli.describe import percent
 from mapc.cli.families import result_keys, result_rows
 from mapc.cli.front import SUFFIXES, parse_points, run_front
+from mapc.cli.invocation import command_line
 from mapc.cli.outcome import OutcomeError, interrupted
 from mapc.cli.output import print_json, print_table
 from mapc.cli.progress import Progress
@@ -117,6 +119,7 @@ def solve(
         workers=workers,
         memory_limit=memory,
     )
+    result = replace(result, command=command_line())
     failure = _failure(result, require_optimal)
     written = None
     if output is not None and failure is None:

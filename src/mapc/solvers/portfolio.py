@@ -30,6 +30,7 @@ from mapc.solvers.base import (
     relative_gap,
 )
 from mapc.solvers.result import Result
+from mapc.solvers.versions import versions
 
 MAX_FAILURES = 2
 """Times a backend may fail in one run before it is left alone."""
@@ -58,12 +59,15 @@ class Portfolio:
         on_event: OnEvent | None = None,
         start: Any = None,
         floor: Number | None = None,
+        minimize: str | None = None,
     ) -> None:
         self.family, self.problem = family, problem
         self.start, self.floor = start, floor
         self.time_limit, self.target, self.seed = time_limit, gap, seed
         self.workers, self.memory_limit = workers, memory_limit
         self.backends = None if backends is None else tuple(backends)
+        self.minimize = minimize
+        self.methods: list[str] | None = None
         self.on_event = on_event
         self.started = clock.monotonic()
         self.plan: Any = None
@@ -158,6 +162,7 @@ class Portfolio:
 
     def run(self, methods: Sequence[str] | None = None) -> Result:
         """Run the methods one after another and return what they found."""
+        self.methods = None if methods is None else list(methods)
         chosen = choose(self.family, methods)
         try:
             self.family.precheck(self.problem)
@@ -242,7 +247,25 @@ class Portfolio:
             notes=tuple(self.notes),
             trajectory=tuple(self.trajectory),
             phrase=phrase_of(self.family, self.problem),
+            asked=self._asked(),
+            versions=versions(),
         )
+
+    def _asked(self) -> dict[str, Any]:
+        """Return the options of the run, as far as they were given."""
+        given = {
+            "minimize": self.minimize,
+            "methods": self.methods,
+            "backends": None if self.backends is None else list(self.backends),
+            "memory_limit": self.memory_limit,
+        }
+        return {
+            "time_limit": self.time_limit,
+            "gap": self.target,
+            "seed": self.seed,
+            "workers": self.workers,
+            **{name: value for name, value in given.items() if value is not None},
+        }
 
 
 class Sweeps:

@@ -41,6 +41,13 @@ class Result:
         Every better plan and every better bound, with its time and source.
     phrase : callable
         Puts an objective value in words, with its unit.
+    asked : mapping
+        What the run was asked for: ``time_limit``, ``gap``, ``seed``, ``workers``, ``methods``,
+        ``backends``, ``memory_limit``, ``minimize``; JSON values.
+    versions : mapping of str to str
+        Of mapc, Python and the packages that solve.
+    command : str
+        The command line, where there was one.
     """
 
     kind: str
@@ -57,6 +64,9 @@ class Result:
     notes: tuple[str, ...] = ()
     trajectory: tuple[Event, ...] = ()
     phrase: Callable[[Number], str] = str
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
 
     @property
     def gap(self) -> float | None:
@@ -90,3 +100,36 @@ class Result:
             **self.facts,
             "notes": list(self.notes),
         }
+
+    def record(self) -> dict[str, Any]:
+        """Return what a plan file keeps: `to_dict`, and how the run came to it.
+
+        ``asked``, ``versions`` and ``command`` are as above; ``trajectory`` has equally long lists
+        ``seconds``, ``kind``, ``objective``, ``bound``, ``source``, at most `MAX_STEPS` long.
+        """
+        steps = thinned(self.trajectory)
+        return {
+            **self.to_dict(),
+            "asked": dict(self.asked),
+            "versions": dict(self.versions),
+            "command": self.command,
+            "trajectory": {
+                "seconds": [round(step.time, 4) for step in steps],
+                "kind": [step.kind for step in steps],
+                "objective": [step.objective for step in steps],
+                "bound": [step.bound for step in steps],
+                "source": [step.source for step in steps],
+            },
+        }
+
+
+MAX_STEPS = 1_000
+"""Steps of a trajectory that a plan file keeps."""
+
+
+def thinned(steps: tuple[Event, ...]) -> tuple[Event, ...]:
+    """Return at most `MAX_STEPS` steps, evenly chosen, the first and the last among them."""
+    n = len(steps)
+    if n <= MAX_STEPS:
+        return steps
+    return tuple(steps[i * (n - 1) // (MAX_STEPS - 1)] for i in range(MAX_STEPS))
