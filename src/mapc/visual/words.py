@@ -62,8 +62,8 @@ def ticks(axis: Axis, most: int = 6) -> list[tuple[float, str]]:
     ticks at round binary sizes, logarithmic axes at powers of ten.
     """
     if axis.names:
-        step = -(-len(axis.names) // max(1, most))
-        return [(i + 0.5, axis.names[i]) for i in range(0, len(axis.names), step)]
+        stride = -(-len(axis.names) // max(1, most))
+        return [(i + 0.5, axis.names[i]) for i in range(0, len(axis.names), stride)]
     if axis.log:
         return _powers(axis, most)
     span = axis.high - axis.low
