@@ -2,7 +2,8 @@
 
 Beside them stand `generate` and `export`: what ``read`` and ``write`` are for files of mapc, they
 are for seeded instances and for the files of runtimes. `compare` solves by one method after the
-other. `with_budgets` sets what ``read`` takes as ``budgets`` on a problem that is there already.
+other. `report` draws plans. `with_budgets` sets what ``read`` takes as ``budgets`` on a problem
+that is there already.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from os import PathLike, fspath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mapc.errors import CheckError, UsageError
 from mapc.models import family_of
@@ -19,6 +20,9 @@ from mapc.models.fronts import Front, Sweeper
 from mapc.program.model import Program
 from mapc.solvers.base import OnEvent, Solution
 from mapc.solvers.result import Result
+
+if TYPE_CHECKING:
+    from mapc.visual.report import Report
 
 Path = str | PathLike[str]
 BUDGETED = ("bits",)
@@ -407,6 +411,42 @@ def export(problem: Any, plan: Any, to: str, **options: Any) -> str | bytes:
         more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
         raise CheckError(f"not exported, the plan breaks a rule: {violations[0]}{more}")
     return EXPORTERS[to](problem, plan, **options)
+
+
+def report(
+    problem: Any,
+    *results: Any,
+    labels: Sequence[str] | None = None,
+    front: Front | None = None,
+    comparison: Mapping[str, Result] | None = None,
+) -> Report:
+    """Draw results, or plans, for a problem: one self-contained HTML document.
+
+    Parameters
+    ----------
+    problem : problem of any family
+    *results : Result or plan
+        Several are shown side by side. A result without a plan says why.
+    labels : sequence of str, optional
+        What to call each of them.
+    front : Front, optional
+        Of `front`, to draw beside the plan.
+    comparison : dict of str to Result, optional
+        Of `compare`.
+
+    Returns
+    -------
+    Report
+        ``.write(path)`` saves it; in a notebook it shows itself.
+
+    Raises
+    ------
+    UsageError
+        For no results, or labels that are not one for each.
+    """
+    from mapc.visual import report as visual
+
+    return visual.of(problem, results, labels, front, comparison)
 
 
 def lower(

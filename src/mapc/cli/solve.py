@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,10 @@ from mapc.cli.outcome import OutcomeError, interrupted
 from mapc.cli.output import print_json, print_table
 from mapc.cli.progress import Progress
 from mapc.cli.reading import FILE_HELP, json_option, parse_seconds, read_problem, reading_options
+from mapc.cli.report import check_report_target, write_run
 from mapc.cli.target import check_target
 from mapc.errors import ExitCode, InfeasibleError, MapcError, UsageError
+from mapc.files import STREAM
 from mapc.units import parse_bytes
 
 if TYPE_CHECKING:
@@ -61,6 +64,9 @@ if TYPE_CHECKING:
     metavar="peak",
     help="The smallest capacity instead: without extra traffic (memory), or at all (allocation).",
 )
+@click.option(
+    "--report", metavar="FILE", help="Write a report of the run, .html, whatever its end."
+)
 @click.option("--require-optimal", is_flag=True, help="Fail (exit code 7) without a proof.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")
 @json_option
@@ -76,6 +82,7 @@ def solve(
     front: bool,
     points: int | str | None,
     minimize: str | None,
+    report: str | None,
     require_optimal: bool,
     quiet: bool,
     as_json: bool,
@@ -83,7 +90,7 @@ def solve(
 ) -> None:
     """Find the best plan for FILE and a bound on all plans."""
     if front:
-        _refuse_beside_front(methods, require_optimal, minimize)
+        _refuse_beside_front(methods, require_optimal, minimize, report)
         if reading["scratchpad"] is not None:
             raise UsageError("--scratchpad: a capacity, and --front goes through all; expected one")
         check_target(output, SUFFIXES, source=file)
@@ -104,45 +111,55 @@ def solve(
         raise UsageError("--points: says how many points of a front; expected --front")
     memory = None if memory_limit is None else parse_bytes(memory_limit)
     check_target(output, (".json", ".csv"), source=file)
+    check_report_target(report, as_json, source=file)
     if minimize is not None and reading["scratchpad"] is not None:
         raise UsageError("--scratchpad: a capacity, which --minimize looks for; expected one")
     problem = read_problem(file, reading)
     _check_kind(output, problem)
-    result = _search(
-        problem,
-        minimize=minimize,
-        quiet=quiet,
-        time_limit=time_limit,
-        gap=gap,
-        methods=methods or None,
-        seed=seed,
-        workers=workers,
-        memory_limit=memory,
-    )
+    search: dict[str, Any] = {
+        "minimize": minimize,
+        "time_limit": time_limit,
+        "gap": gap,
+        "methods": list(methods) or None,
+        "seed": seed,
+        "workers": workers,
+        "memory_limit": memory,
+    }
+    try:
+        result = _search(problem, quiet=quiet, **search)
+    except Exception as error:
+        if report is not None:
+            _report_failure(problem, error, search, report, file)
+        raise
     result = replace(result, command=command_line())
     failure = _failure(result, require_optimal)
     written = None
-    if output is not None and failure is None:
-        try:
+    try:
+        if output is not None and failure is None:
             _write(_sized(problem, result, minimize), result, output)
             written = output
-        except MapcError as error:  # the result is worth printing all the same
-            failure = error
+        if report is not None:
+            sized = problem if result.plan is None else _sized(problem, result, minimize)
+            write_run(sized, result, report, written or file)
+    except MapcError as error:  # the result is worth printing all the same
+        failure = failure or error
     if as_json:
         print_json({**result.to_dict(), **result_keys(problem, result), "output": written})
     elif result.plan is not None:
-        print_table(result_rows(problem, result) + ([("written", written)] if written else []))
+        files = [("written", name) for name in (written, report) if name and name != STREAM]
+        print_table([*result_rows(problem, result), *files])
     if failure is not None:
         raise failure
 
 
 def _refuse_beside_front(
-    methods: tuple[str, ...], require_optimal: bool, minimize: str | None
+    methods: tuple[str, ...], require_optimal: bool, minimize: str | None, report: str | None
 ) -> None:
     for given, name in (
         (methods, "--method"),
         (require_optimal, "--require-optimal"),
         (minimize, "--minimize"),
+        (report, "--report"),
     ):
         if given:
             raise UsageError(f"{name} does not apply to --front, which has a method of its own")
@@ -189,6 +206,18 @@ def _write(problem: Any, result: Result, output: str) -> None:
         instances.write_csv(problem, output, result.plan)
     else:
         api.write(result, output, problem=problem)
+
+
+def _report_failure(
+    problem: Any, error: Exception, search: Mapping[str, Any], report: str, label: str
+) -> None:
+    """Leave the report of a run that failed; what is wrong with writing it is not the news."""
+    from mapc.visual.loading import failed
+
+    asked = {name: value for name, value in search.items() if value is not None}
+    with contextlib.suppress(MapcError):
+        result = replace(failed(problem, error, asked), command=command_line())
+        write_run(problem, result, report, label)
 
 
 def _failure(result: Result, require_optimal: bool) -> MapcError | None:

@@ -1,0 +1,70 @@
+"""What a plan file says of its run, read with care: the section is free, its values may be any.
+
+What is missing or of another type is left out, one value at a time; a report shows what is left.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from mapc.solvers.base import Event, Number
+from mapc.visual.view import Record
+
+_KINDS = ("incumbent", "bound")
+
+
+def record_from(section: Mapping[str, Any]) -> Record:
+    """Return the record in the section ``result`` of a plan file, as `Result.record` wrote it."""
+    return Record(
+        status=_text(section.get("status")),
+        objective=_number(section.get("objective")),
+        bound=_number(section.get("bound")),
+        gap=_number(section.get("gap")),
+        method=_text(section.get("method")),
+        bound_method=_text(section.get("bound_method")),
+        seconds=_number(section.get("seconds")),
+        interrupted=section.get("interrupted") is True,
+        reason=_text(section.get("reason")),
+        notes=tuple(n for n in _list(section.get("notes")) if isinstance(n, str)),
+        asked=_mapping(section.get("asked")),
+        versions={k: v for k, v in _mapping(section.get("versions")).items() if isinstance(v, str)},
+        command=_text(section.get("command")),
+        trajectory=trajectory_from(_mapping(section.get("trajectory"))),
+    )
+
+
+def trajectory_from(columns: Mapping[str, Any]) -> tuple[Event, ...]:
+    """Return the steps of a search from its columns; nothing where they do not fit together."""
+    names = ("seconds", "kind", "objective", "bound", "source")
+    lists = [_list(columns.get(name)) for name in names]
+    if len({len(one) for one in lists}) != 1:
+        return ()
+    steps: list[Event] = []
+    for seconds, kind, objective, bound, source in zip(*lists, strict=True):
+        time = _number(seconds)
+        if time is None or time < 0 or kind not in _KINDS:
+            continue
+        if steps and time < steps[-1].time:
+            continue
+        steps.append(Event(time, kind, _number(objective), _number(bound), _text(source)))
+    return tuple(steps)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: Any) -> Number | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if math.isfinite(value) else None
