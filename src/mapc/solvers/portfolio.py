@@ -30,7 +30,7 @@ from mapc.solvers.base import (
     relative_gap,
 )
 from mapc.solvers.result import Result
-from mapc.solvers.versions import versions
+from mapc.versions import versions
 
 MAX_FAILURES = 2
 """Times a backend may fail in one run before it is left alone."""

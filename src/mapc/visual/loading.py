@@ -173,7 +173,7 @@ def comparison_of(results: Mapping[str, Result]) -> tuple[Document, ...]:
 def failed(problem: Any, error: Exception, asked: Mapping[str, Any]) -> Result:
     """Return the result of a run that ended in an exception."""
     from mapc.solvers.base import Status
-    from mapc.solvers.versions import versions
+    from mapc.versions import versions
 
     kind = family_of(problem).kind
     if isinstance(error, InfeasibleError):
