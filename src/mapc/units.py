@@ -20,6 +20,9 @@ for _power, _letter in enumerate("kmgt", start=1):
     _FACTORS[f"{_letter}ib"] = 1024**_power
     _FACTORS[f"{_letter}b"] = 1000**_power
 
+PER_BYTE = {"bits": 8, "bit": 8, "bytes": 1, "byte": 1}
+"""Units of resources that are sizes, with how many of them make a byte."""
+
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*\Z", re.ASCII)
 
 
@@ -64,3 +67,16 @@ def format_bytes(value: float) -> str:
             unit, factor = name, 1024**power
     number = f"{size / factor:,.3f}".rstrip("0").rstrip(".")
     return f"{sign}{number} {unit}"
+
+
+def quantity(value: float, unit: str) -> str:
+    """Return an amount of a resource with its unit, sizes in bytes.
+
+    >>> quantity(8 * 2048, "bits")
+    '2 KiB'
+    >>> quantity(1234, "us")
+    '1,234 us'
+    """
+    if unit in PER_BYTE:
+        return format_bytes(value / PER_BYTE[unit])
+    return f"{value:,} {unit}".rstrip()

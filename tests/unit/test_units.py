@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapc.errors import ExitCode, UsageError
-from mapc.units import MAX_BYTES, format_bytes, parse_bytes
+from mapc.units import MAX_BYTES, format_bytes, parse_bytes, quantity
 
 
 @pytest.mark.parametrize(
@@ -97,3 +97,11 @@ def test_sizes_are_printed_in_the_unit_people_use(value: float, expected: str) -
 @given(st.integers(0, 100 * 2**20 // 1024))
 def test_whole_kibibytes_survive_a_round_trip(kib: int) -> None:
     assert parse_bytes(format_bytes(kib * 1024).replace(",", "")) == kib * 1024
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(8 * 2048, "bits", "2 KiB"), (12, "bits", "1.5 B"), (3, "bytes", "3 B"), (1234, "", "1,234")],
+)
+def test_amounts_have_their_unit_and_sizes_are_in_bytes(value: int, unit: str, text: str) -> None:
+    assert quantity(value, unit) == text

@@ -7,31 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from mapc.cli import describe
 from mapc.cli.describe import Rows, percent, plain
-from mapc.units import format_bytes
+from mapc.units import PER_BYTE, quantity
 
 if TYPE_CHECKING:
     from mapc.models.bits.heuristics import Uniform
     from mapc.models.bits.problem import BitsProblem
     from mapc.solvers.result import Result
 
-_PER_BYTE = {"bits": 8, "bit": 8, "bytes": 1, "byte": 1}
-"""Units that are sizes, with how many of them make a byte."""
 _NOT_ROWS = ("loss", "cost", "bits_per_weight", "formats", "switches", "budgets")
 """Facts with rows of their own."""
 _ZERO_SAYS_NOTHING = ("tied_sets", "edges", "pairwise_terms", "switches")
-
-
-def quantity(value: float, unit: str) -> str:
-    """Return an amount of a resource with its unit, sizes in bytes.
-
-    >>> quantity(8 * 2048, "bits")
-    '2 KiB'
-    >>> quantity(1234, "us")
-    '1,234 us'
-    """
-    if unit in _PER_BYTE:
-        return format_bytes(value / _PER_BYTE[unit])
-    return f"{value:,} {unit}".rstrip()
 
 
 def share(used: int, budget: int) -> str:
@@ -42,7 +27,7 @@ def share(used: int, budget: int) -> str:
 
 def _bare(text: str, unit: str) -> str:
     """Return an amount without a unit that is about to be said."""
-    return text if unit in _PER_BYTE else text.removesuffix(unit).rstrip()
+    return text if unit in PER_BYTE else text.removesuffix(unit).rstrip()
 
 
 # -- what a solve found --------------------------------------------------------------------------

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mapc.cli.bits import quantity
 from mapc.cli.describe import brief, percent
 from mapc.cli.output import one_line, print_columns, print_json, print_table, say
 from mapc.files import write_whole
+from mapc.units import quantity
 
 if TYPE_CHECKING:
     from mapc.models.fronts import Front

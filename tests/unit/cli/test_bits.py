@@ -111,14 +111,6 @@ def test_check_says_how_far_budgets_are_used(run, layers, tmp_path):
 # -- words -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("value", "unit", "text"),
-    [(8 * 2048, "bits", "2 KiB"), (12, "bits", "1.5 B"), (3, "bytes", "3 B"), (1234, "", "1,234")],
-)
-def test_quantity(value, unit, text):
-    assert bits.quantity(value, unit) == text
-
-
 @given(st.integers(0, 10**15), st.integers(1, 10**15))
 def test_a_budget_is_used_up_only_when_it_is(used, budget):
     used = min(used, budget)
