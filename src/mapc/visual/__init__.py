@@ -1,0 +1,1 @@
+"""Pictures of plans: figures, and what draws them for browsers, papers and terminals."""
