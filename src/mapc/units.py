@@ -80,3 +80,13 @@ def quantity(value: float, unit: str) -> str:
     if unit in PER_BYTE:
         return format_bytes(value / PER_BYTE[unit])
     return f"{value:,} {unit}".rstrip()
+
+
+def share(used: int, budget: int) -> str:
+    """Return what part of a budget above 0 is used, rounded down: 100 % only where all of it is.
+
+    >>> share(99_999, 100_000)
+    '99.99 %'
+    """
+    hundredths = 10_000 * used // budget
+    return f"{hundredths // 100}.{hundredths % 100:02d} %"

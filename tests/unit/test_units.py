@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mapc.errors import ExitCode, UsageError
-from mapc.units import MAX_BYTES, format_bytes, parse_bytes, quantity
+from mapc.units import MAX_BYTES, format_bytes, parse_bytes, quantity, share
 
 
 @pytest.mark.parametrize(
@@ -105,3 +105,11 @@ def test_whole_kibibytes_survive_a_round_trip(kib: int) -> None:
 )
 def test_amounts_have_their_unit_and_sizes_are_in_bytes(value: int, unit: str, text: str) -> None:
     assert quantity(value, unit) == text
+
+
+@given(st.integers(0, 10**15), st.integers(1, 10**15))
+def test_a_budget_is_used_up_only_when_it_is(used: int, budget: int) -> None:
+    used = min(used, budget)
+    text = share(used, budget)
+    assert (text == "100.00 %") == (used == budget)
+    assert float(text.split()[0]) <= 100 * used / budget + 1e-9

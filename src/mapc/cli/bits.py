@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mapc.cli import describe
 from mapc.cli.describe import Rows, percent, plain
-from mapc.units import PER_BYTE, quantity
+from mapc.units import PER_BYTE, quantity, share
 
 if TYPE_CHECKING:
     from mapc.models.bits.heuristics import Uniform
@@ -17,12 +17,6 @@ if TYPE_CHECKING:
 _NOT_ROWS = ("loss", "cost", "bits_per_weight", "formats", "switches", "budgets")
 """Facts with rows of their own."""
 _ZERO_SAYS_NOTHING = ("tied_sets", "edges", "pairwise_terms", "switches")
-
-
-def share(used: int, budget: int) -> str:
-    """Return what part of a budget is used, rounded down: 100 % only where all of it is."""
-    hundredths = 10_000 * used // budget
-    return f"{hundredths // 100}.{hundredths % 100:02d} %"
 
 
 def _bare(text: str, unit: str) -> str:
