@@ -5,9 +5,10 @@ from __future__ import annotations
 from mapc.models.placement.plan import PlacementPlan
 from mapc.models.placement.problem import PlacementProblem
 from mapc.visual.figure import Section
+from mapc.visual.pictures.placement_compare import before_after_section
 from mapc.visual.pictures.placement_copies import copies_section
 from mapc.visual.pictures.placement_layouts import MAX_EFFORT, baselines, effort, look
-from mapc.visual.pictures.placement_load import before_after_section, load_section, loads_of
+from mapc.visual.pictures.placement_load import load_section, loads_of
 from mapc.visual.pictures.placement_moves import memory_section, moves_section
 from mapc.visual.pictures.placement_traffic import traffic_section
 from mapc.visual.view import View

@@ -7,7 +7,7 @@ import numpy as np
 from mapc.graph.operators import IntArray
 from mapc.models.placement.problem import FloatArray
 from mapc.visual.figure import Axis, Cell, Figure, Rects, Scale, Section, Table, column
-from mapc.visual.pictures.placement_heat import Side, heat
+from mapc.visual.pictures.placement_heat import Side, heat, height_of
 from mapc.visual.pictures.placement_layouts import Layout, layer_side
 from mapc.visual.pictures.placement_load import Loads
 
@@ -49,7 +49,7 @@ def copies_figure(loads: Loads, copies: IntArray) -> Figure:
         y=down.axis(down=True),
         marks=(rects,),
         scale=Scale("copies", 1.0, float(copies.max()), "count"),
-        height=int(min(620, max(160, 90 + 9 * len(copies)))),
+        height=height_of(len(copies)),
         note=" ".join(part for part in ("Experts of one copy are left empty.", note) if part),
     )
 

@@ -28,12 +28,15 @@ class Side:
         Of each, as on the axis.
     called : tuple of str
         Of each, as in titles; empty: noun and name.
+    lead : str
+        Before what is called so, e.g. ``"from "``.
     """
 
     noun: str
     nouns: str
     names: tuple[str, ...]
     called: tuple[str, ...] = ()
+    lead: str = ""
 
     def axis(self, label: str = "", down: bool = False) -> Axis:
         """Return the axis of categories."""
@@ -44,9 +47,14 @@ class Side:
         each = self.called or tuple(f"{self.noun} {name}" for name in self.names)
         short = self.called or self.names
         return [
-            each[a] if b - a == 1 else f"{self.nouns} {short[a]} to {short[b - 1]}"
+            self.lead + (each[a] if b - a == 1 else f"{self.nouns} {short[a]} to {short[b - 1]}")
             for a, b in pairwise(edges)
         ]
+
+
+def height_of(n_rows: int) -> int:
+    """Return pixels that give a row some, and a figure no more than a screen."""
+    return int(min(620, max(160, 90 + 9 * n_rows)))
 
 
 def block_edges(shape: tuple[int, int], most: int = MAX_CELLS) -> tuple[list[int], list[int]]:
@@ -102,7 +110,9 @@ def heat(
         Before the words of a merged value.
     """
     shape = (len(values), values.shape[1])
-    rows, columns = block_edges(shape)
+    there = int((~np.isnan(values)).sum())
+    most = values.size if there <= MAX_CELLS else MAX_CELLS
+    rows, columns = block_edges(shape, most)
     whole = (len(rows) - 1, len(columns) - 1) == shape
     blocks = values if whole else merged(values, rows, columns, by)
     row, col = np.nonzero(~np.isnan(blocks))

@@ -74,10 +74,15 @@ def baselines(problem: PlacementProblem) -> list[Layout]:
     Contiguous, EPLB by the hierarchical rule where that applies and by the global one, and what is
     in force. They know no pins, no budget and no limit, and may break them.
     """
+    by_node = hierarchical(problem)
     named = [
         ("contiguous", "contiguous", contiguous(problem)),
-        ("eplb", "EPLB", hierarchical(problem)),
-        ("eplb-global", "EPLB, global", plan_of(problem, eplb_tables(problem, 1, 1))),
+        ("eplb", "EPLB, groups on nodes", by_node),
+        (
+            "eplb-global",
+            "EPLB, global" if by_node else "EPLB",
+            plan_of(problem, eplb_tables(problem, 1, 1)),
+        ),
         ("in-force", "in force", _in_force(problem)),
     ]
     found = (look(problem, plan, key, name) for key, name, plan in named if plan is not None)
@@ -142,9 +147,9 @@ def layer_side(problem: PlacementProblem) -> Side:
     return Side("layer", "layers", tuple(map(str, problem.layer_ids.tolist())))
 
 
-def rank_side(problem: PlacementProblem, order: Any = None) -> Side:
+def rank_side(problem: PlacementProblem, order: Any = None, lead: str = "") -> Side:
     """Return the ranks, all in their order, or those of an order."""
     names = problem.cluster.names
     if order is not None:
         names = tuple(names[g] for g in order)
-    return Side("rank", "ranks", names, tuple(clean(name, MAX_NAME) for name in names))
+    return Side("rank", "ranks", names, tuple(clean(name, MAX_NAME) for name in names), lead)

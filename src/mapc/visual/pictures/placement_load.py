@@ -9,10 +9,8 @@ import numpy as np
 
 from mapc.markup import clean
 from mapc.models.placement.problem import WORST, FloatArray, PlacementProblem
-from mapc.solvers.base import relative_gap
 from mapc.visual.figure import (
     Axis,
-    Cell,
     Figure,
     Mark,
     Rects,
@@ -22,7 +20,7 @@ from mapc.visual.figure import (
     Table,
     column,
 )
-from mapc.visual.pictures.placement_heat import heat
+from mapc.visual.pictures.placement_heat import heat, height_of
 from mapc.visual.pictures.placement_layouts import (
     MAX_NAME,
     Layout,
@@ -31,11 +29,12 @@ from mapc.visual.pictures.placement_layouts import (
     rank_side,
     shown_profiles,
 )
-from mapc.visual.view import View
 
 ROLES = {"contiguous": "c8", "eplb": "c2", "eplb-global": "c2", "in-force": "c6"}
 """Colours of the baselines where they share a picture."""
 MAX_ROWS = 10
+DUST = 1e-12
+"""Load above the mean, relative to it, that is rounding of sums."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +78,14 @@ def loads_of(problem: PlacementProblem, layout: Layout) -> Loads:
 
 def load_section(loads: Loads, ours: Layout, others: Sequence[Layout]) -> Section:
     """Return the heat map of this plan, and the imbalance of its layers beside the others'."""
-    figure = load_figure(loads, ours, "load", "Load per rank and layer", _top([ours], loads))
+    figure = load_figure(loads, ours, "load", "Load per rank and layer", largest([ours], loads))
     text = "Load is tokens handled, as a multiple of the layer's mean; 1 is perfect balance."
     if (loads.problem.cluster.speed != loads.problem.cluster.speed[0]).any():
         text += " Tokens are divided by the speed of their rank."
     tables = (_profiles(loads.problem, ours),) if loads.problem.n_profiles > 1 else ()
-    return Section("load", "Load", text, (figure, imbalance_figure(loads, ours, others)), tables)
+    closer = excess_figure(loads, ours, others)
+    figures = (figure, imbalance_figure(loads, ours, others), *([closer] if closer else []))
+    return Section("load", "Load", text, figures, tables)
 
 
 def load_figure(loads: Loads, layout: Layout, key: str, title: str, top: float) -> Figure:
@@ -110,18 +111,14 @@ def load_figure(loads: Loads, layout: Layout, key: str, title: str, top: float) 
         y=down.axis(down=True),
         marks=marks,
         scale=Scale("load / mean of the layer", 1.0, top),
-        height=_height(problem.n_layers),
+        height=height_of(problem.n_layers),
         note=" ".join(part for part in (loads.words, note) if part),
         table=_worst_layers(loads, layout) if key == "load" else None,
     )
 
 
-def _height(n_layers: int) -> int:
-    """Return pixels that give a layer some, and a figure no more than a screen."""
-    return int(min(620, max(160, 90 + 9 * n_layers)))
-
-
-def _top(layouts: Sequence[Layout], loads: Loads) -> float:
+def largest(layouts: Sequence[Layout], loads: Loads) -> float:
+    """Return the largest load that heat maps of layouts show, as a multiple of the mean."""
     return max(float(np.nanmax(loads.cells(layout))) for layout in layouts)
 
 
@@ -161,29 +158,57 @@ def _worst_layers(loads: Loads, layout: Layout) -> Table:
 
 def imbalance_figure(loads: Loads, ours: Layout, others: Sequence[Layout]) -> Figure:
     """Return the largest load of every layer, of all layouts."""
-    side = layer_side(loads.problem)
-    x = column(np.arange(loads.problem.n_layers + 1))
-    peaks = {layout.key: loads.peaks(layout) for layout in (*others, ours)}
-    marks = [
-        Steps(layout.name, ROLES.get(layout.key, "baseline"), x, peaks[layout.key], dashed=True)
-        for layout in others
-    ]
-    marks.append(Steps(ours.name, "plan", x, peaks[ours.key]))
-    top = max(float(peak.max()) for peak in peaks.values())
+    peaks = [(layout, loads.peaks(layout)) for layout in (*others, ours)]
+    top = max(float(peak.max()) for _, peak in peaks)
     told = "; ".join(
-        f"{layout.name}: {peaks[layout.key].mean():.6g} on average, "
-        f"{peaks[layout.key].max():.6g} at most"
-        for layout in (ours, *others)
+        f"{layout.name}: {peak.mean():.6g} on average, {peak.max():.6g} at most"
+        for layout, peak in peaks[-1:] + peaks[:-1]
     )
     return Figure(
         key="imbalance",
         title="Largest load of every layer",
         summary=f"Largest load / mean load. {told[:1].upper()}{told[1:]}.",
-        x=side.axis(),
+        x=layer_side(loads.problem).axis(),
         y=Axis("largest load / mean", 1.0, top if top > 1 else 2.0),
-        marks=tuple(marks),
+        marks=_steps(peaks),
         height=240,
         note=loads.words,
+    )
+
+
+def excess_figure(loads: Loads, ours: Layout, others: Sequence[Layout]) -> Figure | None:
+    """Return the same above the mean, by powers of ten; None where `imbalance_figure` says it.
+
+    That is where this plan comes within a tenth of what the worst other has above the mean.
+    """
+    above = [(layout, loads.peaks(layout) - 1.0) for layout in (*others, ours)]
+    excess = [(layout, np.where(more > DUST, more, np.nan)) for layout, more in above]
+    shown = np.concatenate([more[~np.isnan(more)] for _, more in excess])
+    if not len(shown) or above[-1][1].max() * 10 > max(more.max() for _, more in above):
+        return None
+    low = 10.0 ** np.floor(np.log10(shown.min()))
+    high = 10.0 ** np.ceil(np.log10(shown.max()))
+    even = any(np.isnan(more).any() for _, more in excess)
+    notes = ("Layers in balance but for rounding have no line." if even else "", loads.words)
+    return Figure(
+        key="excess",
+        title="Largest load of every layer above the mean",
+        summary="Largest load / mean load - 1 of every layer, on a logarithmic axis: what lies too "
+        "close together in the picture before.",
+        x=layer_side(loads.problem).axis(),
+        y=Axis("largest load / mean - 1", float(low), float(max(high, 10 * low)), log=True),
+        marks=_steps(excess),
+        height=240,
+        note=" ".join(part for part in notes if part),
+    )
+
+
+def _steps(found: Sequence[tuple[Layout, FloatArray]]) -> tuple[Steps, ...]:
+    """Return a line for every layout, the last of which is this plan."""
+    x = column(np.arange(len(found[0][1]) + 1))
+    return tuple(
+        Steps(layout.name, ROLES.get(layout.key, "plan"), x, column(y), dashed=layout.key in ROLES)
+        for layout, y in found
     )
 
 
@@ -202,81 +227,4 @@ def _profiles(problem: PlacementProblem, ours: Layout) -> Table:
         shown,
         ("", "share", "", ""),
         f"{len(shown)} of {len(rows)} profiles." if len(rows) > len(shown) else "",
-    )
-
-
-# -- before and after ------------------------------------------------------------------------------
-
-
-def before_after_section(
-    view: View, loads: Loads, ours: Layout, others: Sequence[Layout], left_out: str
-) -> Section:
-    """Return this plan beside the others, all on one scale, and their figures in a table.
-
-    Of EPLB's two rules the better one is drawn.
-    """
-    eplbs = [one for one in others if one.key.startswith("eplb")]
-    worse = {one.key for one in sorted(eplbs, key=lambda one: one.objective)[1:]}
-    drawn = [one for one in others if one.key not in worse]
-    top = _top([*drawn, ours], loads)
-    figures = [
-        load_figure(loads, one, f"before-{one.key}", f"Before: {one.name}", top) for one in drawn
-    ]
-    if figures:
-        figures.append(load_figure(loads, ours, "after", "After: this plan", top))
-    table = comparison_table(view, ours, others)
-    text = "The same load under what could be in force instead, all on one scale."
-    return Section(
-        "before-after",
-        "Before and after",
-        left_out or text,
-        tuple(figures),
-        (table,) if len(table.rows) > 1 else (),
-    )
-
-
-COMPARED = ("balancedness", "min_layer_balancedness", "cross_rank", "cross_node")
-
-
-def comparison_table(view: View, ours: Layout, others: Sequence[Layout]) -> Table:
-    """Return objective and figures of this plan, the baselines and the methods compared."""
-    rows: list[tuple[Cell, ...]] = [
-        (
-            one.name,
-            one.objective,
-            relative_gap(one.objective, view.bound),
-            *(float(one.facts[key]) for key in COMPARED),
-            one.broken,
-        )
-        for one in (ours, *others)
-    ]
-    known = {one.key for one in others}
-    for row in view.comparison:
-        objective = row.get("objective")
-        if not isinstance(objective, int | float) or row.get("method") in known:
-            continue
-        figures = (row.get(key) for key in COMPARED)
-        rows.append(
-            (
-                str(row.get("method")),
-                objective,
-                relative_gap(objective, view.bound),
-                *(value if isinstance(value, int | float) else None for value in figures),
-                None,
-            )
-        )
-    return Table(
-        "Placements compared",
-        (
-            "placement",
-            f"objective ({view.problem.cost.unit})",
-            "gap to the bound",
-            "balancedness",
-            "of the worst layer",
-            "leave their rank",
-            "leave their node",
-            "rules broken",
-        ),
-        tuple(rows),
-        ("", "", "share", "", "", "share", "share", "count"),
     )

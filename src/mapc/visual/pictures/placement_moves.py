@@ -9,7 +9,7 @@ from mapc.markup import clean
 from mapc.models.placement.problem import FloatArray, PlacementProblem
 from mapc.units import format_bytes
 from mapc.visual.figure import Axis, Figure, Mark, Rects, Rule, Scale, Section, Steps, column
-from mapc.visual.pictures.placement_heat import heat
+from mapc.visual.pictures.placement_heat import heat, height_of
 from mapc.visual.pictures.placement_layouts import MAX_NAME, Layout, layer_side, rank_side
 
 FAR = 20
@@ -65,7 +65,7 @@ def moves_figure(problem: PlacementProblem, new: IntArray) -> Figure:
         y=down.axis(down=True),
         marks=(rects,),
         scale=Scale("new experts", 0.0, float(max(1, new.max())), "count"),
-        height=int(min(620, max(160, 90 + 9 * len(new)))),
+        height=height_of(len(new)),
         note=" ".join(part for part in ("Empty where nothing moves.", note) if part),
     )
 

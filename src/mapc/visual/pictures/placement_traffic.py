@@ -44,10 +44,10 @@ def traffic_figure(loads: Loads, ours: Layout, matrix: FloatArray) -> Figure:
     problem = loads.problem
     order = problem.live[np.argsort(problem.node[problem.live], kind="stable")]
     node = problem.node[order]
-    side = rank_side(problem, order)
+    down, across = rank_side(problem, order, "from "), rank_side(problem, order, "to ")
     shown = matrix[np.ix_(order, order)]
     rects, note = heat(
-        shown, side, side, lambda v: f"{v:.6g} tokens per step", by=np.add, many="together "
+        shown, down, across, lambda v: f"{v:.6g} tokens per step", by=np.add, many="together "
     )
     marks: list[Mark] = [rects]
     borders = np.flatnonzero(np.diff(node)) + 1
@@ -62,8 +62,8 @@ def traffic_figure(loads: Loads, ours: Layout, matrix: FloatArray) -> Figure:
         key="traffic",
         title="Tokens from rank to rank",
         summary=_summary(problem, ours),
-        x=side.axis("to rank"),
-        y=side.axis("from rank", down=True),
+        x=across.axis("to rank"),
+        y=down.axis("from rank", down=True),
         marks=tuple(marks),
         scale=Scale("tokens per step", 0.0, _top(rects)),
         height=480,
