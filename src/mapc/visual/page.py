@@ -1,0 +1,300 @@
+"""A report: one HTML document that needs nothing else.
+
+Everything foreign goes through `mapc.markup`; style and script are inlined, and the content
+security policy lets nothing else run or load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mapc.markup import Markup, clean, element, escape, join, opening, rows
+from mapc.visual import timeline
+from mapc.visual.figure import Section
+from mapc.visual.page_beside import beside, differences
+from mapc.visual.page_style import policy, script, stylesheet
+from mapc.visual.page_words import again, differs, facts, said, tiles, verdict
+from mapc.visual.svg import draw, table
+from mapc.visual.view import View
+
+LONG = 1_000
+"""Characters of a sentence or a path that are shown."""
+
+
+def page(views: Sequence[View], sections: Sequence[Sequence[Section]] | None = None) -> str:
+    """Return the report of one plan, or of several side by side, as an HTML document.
+
+    Parameters
+    ----------
+    views : sequence of View, at least one
+    sections : a sequence of sections for every view, optional
+        The pictures of the family; None asks `mapc.visual.pictures.sections`.
+
+    Returns
+    -------
+    str
+        Self-contained; equal views give equal documents.
+    """
+    if sections is None:
+        from mapc.visual.pictures import sections as of_family
+
+        sections = [of_family(view) for view in views]
+    several = len(views) > 1
+    body = join(
+        (
+            element("a", "Skip to the report", href="#report", class_="skip"),
+            _header(views),
+            _tools(),
+            element(
+                "main",
+                _beside(views) if several else _run(views[0]),
+                beside(views, sections),
+                *(_again(view, several) for view in views),
+                id="report",
+                tabindex="-1",
+            ),
+            element("footer", element("p", "Written by mapc.", class_="faint")),
+            element("div", id="heard", class_="heard", aria_live="polite"),
+        )
+    )
+    return "".join(
+        (
+            "<!doctype html>\n",
+            opening("html", lang="en"),
+            _head(views),
+            opening("body", class_="several" if several else "one"),
+            body,
+            f"<script>{script()}</script>",
+            "</body></html>\n",
+        )
+    )
+
+
+def _head(views: Sequence[View]) -> Markup:
+    title = ", ".join(f"{_name(view)} ({view.kind})" for view in views)
+    return element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", http_equiv="Content-Security-Policy", content=policy()),
+        element("meta", name="referrer", content="no-referrer"),
+        element("title", f"{clean(title)} \N{EN DASH} mapc report"),
+        element("style", Markup(stylesheet())),
+    )
+
+
+def _name(view: View) -> str:
+    name = view.facts.get("name") or getattr(view.problem, "name", "")
+    return str(name or view.label)
+
+
+def _header(views: Sequence[View]) -> Markup:
+    names = dict.fromkeys(clean(_name(view)) for view in views)
+    kinds = dict.fromkeys(view.kind for view in views)
+    several = len(views) > 1
+    return element(
+        "header",
+        element(
+            "h1",
+            element("bdi", escape(", ".join(names), LONG)),
+            " ",
+            element("span", f"{', '.join(kinds)}", class_="kind"),
+        ),
+        element(
+            "div",
+            join(_top(view, several) for view in views),
+            class_="views",
+            style=f"--n:{len(views)}",
+        ),
+    )
+
+
+def _top(view: View, several: bool) -> Markup:
+    word, rest, how = verdict(view)
+    return element(
+        "div",
+        element("p", element("bdi", escape(view.label, LONG)), class_="which") if several else None,
+        element(
+            "p",
+            element("b", word),
+            element("bdi", escape(rest, LONG)),
+            class_=f"verdict {how}",
+        ),
+        _warnings(view),
+        element(
+            "dl",
+            join(
+                element("div", element("dt", label), element("dd", element("bdi", value)))
+                for label, value in tiles(view)
+            ),
+            class_="tiles",
+        ),
+    )
+
+
+def _warnings(view: View) -> Markup:
+    parts = []
+    if view.violations:
+        shown = view.violations[:50]
+        rest = len(view.violations) - len(shown)
+        parts.append(
+            element(
+                "div",
+                element("strong", "Rules that the plan breaks"),
+                element("ul", join(_item(line) for line in shown)),
+                element("p", f"and {rest:,} more") if rest else None,
+                class_="box",
+                role="alert",
+            )
+        )
+    if differs(view):
+        parts.append(
+            element(
+                "div",
+                f"The file says {said(view, view.record.objective)}; replaying the plan gives "
+                f"{said(view, view.objective)}. The bound is that of the file.",
+                class_="box",
+                role="alert",
+            )
+        )
+    return join(parts)
+
+
+def _item(line: str) -> Markup:
+    return element("li", element("bdi", escape(line, LONG)))
+
+
+def _tools() -> Markup:
+    """Return what only the script can make work; hidden without it."""
+    return element(
+        "div",
+        element(
+            "div",
+            element(
+                "label",
+                "Filter",
+                element("input", type="search", id="filter", placeholder="part of a name"),
+            ),
+            element("output", id="matches", aria_live="polite"),
+            element("button", "Dark or light", type="button", id="theme"),
+        ),
+        class_="tools",
+        role="search",
+        hidden=True,
+    )
+
+
+def _run(view: View) -> Markup:
+    asked, found = _facts(view)
+    picture = timeline.figure([view])
+    steps = timeline.table(view)
+    return join(
+        (
+            element(
+                "section",
+                element("h2", "What was asked"),
+                element("div", _rows(asked), _rows(found), class_="cols"),
+            ),
+            element(
+                "section",
+                element("h2", "How the run went"),
+                draw(picture) if picture else None,
+                table(steps) if steps else element("p", "Nothing is known of its steps."),
+                _notes(view),
+            ),
+        )
+    )
+
+
+def _facts(view: View) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return what was asked (figures of the problem, options), and what the plan comes to."""
+    of_problem = _problem_facts(view)
+    given = {key: value for key, value in view.facts.items() if key in of_problem}
+    found = {key: value for key, value in view.facts.items() if key not in of_problem}
+    return facts(given) + facts(view.record.asked), facts(found)
+
+
+def _problem_facts(view: View) -> Mapping[str, Any]:
+    from mapc.errors import UsageError
+    from mapc.models import family_of
+
+    try:
+        return family_of(view.problem).facts(view.problem)
+    except UsageError:  # a problem of no family: nothing to tell apart
+        return view.facts
+
+
+def _rows(pairs: Sequence[tuple[str, str]]) -> Markup | None:
+    if not pairs:
+        return None
+    shown = [(element("bdi", label), element("bdi", escape(value, LONG))) for label, value in pairs]
+    return element("div", rows(shown))
+
+
+def _notes(view: View) -> Markup | None:
+    if not view.record.notes:
+        return None
+    return element(
+        "div",
+        element("h3", "Notes"),
+        element("ul", join(_item(note) for note in view.record.notes)),
+    )
+
+
+def _beside(views: Sequence[View]) -> Markup:
+    """Return figures and runs of several plans beside each other."""
+    picture = timeline.figure(views)
+    steps = [(view, timeline.table(view)) for view in views]
+    return join(
+        (
+            element("section", element("h2", "Side by side"), differences(views)),
+            element(
+                "section",
+                element("h2", "How the runs went"),
+                draw(picture) if picture else None,
+                element(
+                    "div",
+                    join(
+                        element(
+                            "div",
+                            element("p", element("bdi", escape(view.label, LONG)), class_="which"),
+                            table(found)
+                            if found
+                            else element("p", "Nothing is known of its steps."),
+                            _notes(view),
+                        )
+                        for view, found in steps
+                    ),
+                    class_="views",
+                    style=f"--n:{len(views)}",
+                ),
+            ),
+        )
+    )
+
+
+def _again(view: View, several: bool) -> Markup:
+    record = view.record
+    heading = "How to do it again"
+    if several:
+        heading += f": {view.label}"
+    pairs = []
+    if "seed" in record.asked:
+        pairs.append(("seed", str(record.asked["seed"])))
+    pairs += [(str(name), str(version)) for name, version in record.versions.items()]
+    return element(
+        "section",
+        element("h2", element("bdi", escape(heading, LONG))),
+        element("p", "The plan file carries its problem; this solves it again as the run did:"),
+        element("pre", element("code", escape(again(view), 8_000))),
+        join(
+            (
+                element("p", "The command as it was given:"),
+                element("pre", element("code", escape(record.command, 8_000))),
+            )
+        )
+        if record.command
+        else None,
+        _rows(pairs),
+    )

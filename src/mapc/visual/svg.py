@@ -1,0 +1,301 @@
+"""Figures and tables as HTML: SVG for the marks, text beside it for everything that is read.
+
+The plot area is an SVG whose view box is the domain of the axes and which stretches to whatever
+place there is; ticks, titles of axes and labels of rules are HTML placed in per cent, so that text
+has its size on a telephone as well as on paper. Nothing here needs a script.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from mapc.markup import Markup, clean, element, escape, join
+from mapc.visual.figure import Axis, Figure, Mark, Points, Rule, Scale, Table
+from mapc.visual.svg_marks import Span, draw_marks, number, rule_shown
+from mapc.visual.words import ticks, words
+
+NAME: Final = 40
+"""Characters of the name of a category that stand beside an axis."""
+
+NAMES: Final = 4_000
+"""Categories of an axis up to which their names are kept for looking closer."""
+
+ROWS: Final = 2_000
+"""Rows of a table that are shown."""
+
+
+def draw(figure: Figure, level: int = 3) -> Markup:
+    """Return a figure as a whole ``<figure>`` element.
+
+    Parameters
+    ----------
+    figure : Figure
+    level : int
+        Of the heading that its title is.
+
+    Returns
+    -------
+    Markup
+        Title, summary, legend, plot, scale, note, and the table of the figure folded away.
+    """
+    x, y = Span.of(figure.x), Span.of(figure.y)
+    series, legend = _series(figure.marks)
+    return element(
+        "figure",
+        element(
+            "figcaption",
+            element(f"h{level}", element("bdi", figure.title)),
+            element("p", element("bdi", escape(figure.summary, 1_000)), class_="summary"),
+        ),
+        _legend(legend, figure.scale),
+        _plot(figure, x, y, series),
+        element("p", element("bdi", escape(figure.note, 1_000)), class_="note")
+        if figure.note
+        else None,
+        _folded(figure.table),
+        data_key=figure.key,
+    )
+
+
+def table(table: Table) -> Markup:
+    """Return a table: numbers to the right in the unit of their column, a long one scrolls.
+
+    Cells hold numbers also as data (``data-v``), exactly.
+    """
+    units = table.units or ("",) * len(table.columns)
+    shown = table.rows[:ROWS]
+    numeric = [
+        any(isinstance(row[i], int | float) for row in shown) for i in range(len(table.columns))
+    ]
+    head = join(
+        element("th", element("bdi", name), scope="col", class_="n" if numeric[i] else None)
+        for i, name in enumerate(table.columns)
+    )
+    body = join(
+        Markup(f"<tr>{''.join(_cell(cell, units[i]) for i, cell in enumerate(row))}</tr>")
+        for row in shown
+    )
+    notes = [table.note] if table.note else []
+    if len(table.rows) > len(shown):
+        notes.append(f"{len(shown):,} of {len(table.rows):,} rows are shown.")
+    return element(
+        "div",
+        element(
+            "table",
+            element("caption", element("bdi", table.caption)) if table.caption else None,
+            element("thead", element("tr", head)),
+            element("tbody", body),
+        ),
+        element("p", element("bdi", escape(" ".join(notes), 1_000)), class_="note")
+        if notes
+        else None,
+        class_="table",
+        tabindex="0",
+        role="region",
+        aria_label=clean(table.caption) or "Table",
+    )
+
+
+def _cell(cell: object, unit: str) -> str:
+    if isinstance(cell, int | float) and not isinstance(cell, bool):
+        exact = number(cell) if isinstance(cell, float) else str(cell)
+        return f'<td class="n" data-v="{exact}">{escape(words(cell, unit))}</td>'
+    if cell is None:
+        return f'<td class="n">{escape(words(None))}</td>'
+    return f"<td><bdi>{escape(words(cell, unit))}</bdi></td>"
+
+
+def _folded(table_: Table | None) -> Markup | None:
+    if table_ is None:
+        return None
+    return element(
+        "details",
+        element("summary", "In numbers"),
+        table(table_),
+    )
+
+
+def _series(marks: Sequence[Mark]) -> tuple[list[int], list[Mark]]:
+    """Return which entry of the legend each mark belongs to, and a mark for every entry.
+
+    Marks of the same name and role are one entry; those without a name have -1.
+    """
+    entries: dict[tuple[str, str], int] = {}
+    legend: list[Mark] = []
+    series = []
+    for mark in marks:
+        key = (mark.name, mark.role)
+        if not mark.name:
+            series.append(-1)
+            continue
+        if key not in entries:
+            entries[key] = len(legend)
+            legend.append(mark)
+        series.append(entries[key])
+    return series, legend
+
+
+def _legend(legend: Sequence[Mark], scale: Scale | None) -> Markup | None:
+    entries = [
+        element(
+            "li",
+            element(
+                "button",
+                element("i", class_=f"key {_key(mark)} {mark.role}"),
+                element("bdi", mark.name),
+                type="button",
+                aria_pressed="true",
+                data_series=i,
+                disabled=True,  # until the script can do something with it
+            ),
+        )
+        for i, mark in enumerate(legend)
+    ]
+    if scale is not None:
+        entries.append(
+            element(
+                "li",
+                element("bdi", scale.label),
+                element("span", words(scale.low, scale.unit)),
+                element("i", class_="ramp"),
+                element("span", words(scale.high, scale.unit)),
+                class_="scale",
+            )
+        )
+    return element("ul", join(entries), class_="legend", role="list") if entries else None
+
+
+def _key(mark: Mark) -> str:
+    shape = type(mark).__name__.lower()
+    if isinstance(mark, Points):
+        return f"points {mark.shape}" if mark.shape == "square" else "points"
+    return f"{shape} dashed" if getattr(mark, "dashed", False) else shape
+
+
+def _plot(figure: Figure, x: Span, y: Span, series: Sequence[int]) -> Markup:
+    across, up = _ticks(figure.x, x, 8), _ticks(figure.y, y, _rows(figure))
+    longest = max((len(text) for _, text in up), default=1)
+    return element(
+        "div",
+        element("div", element("bdi", figure.y.label), class_="yl"),
+        element("div", join(_tick(at, text, figure.y, "y") for at, text in up), class_="yt"),
+        element("div", _svg(figure, x, y, series), _rule_labels(figure, x, y), class_="area"),
+        element("div", join(_tick(at, text, figure.x, "x") for at, text in across), class_="xt"),
+        element("div", element("bdi", figure.x.label), class_="xl"),
+        class_="plot",
+        # text size is unknown here: ticks of a vertical axis get room by their characters
+        style=f"--h:{int(figure.height)}px;--yw:{min(24, longest)};--xn:{max(1, len(across))}",
+        data_x=_axis_data(figure.x),
+        data_y=_axis_data(figure.y),
+    )
+
+
+def _rows(figure: Figure) -> int:
+    return max(2, min(len(figure.y.names) or 7, figure.height // (18 if figure.y.names else 44)))
+
+
+def _axis_data(axis: Axis) -> str:
+    """Return what the script has to know to label a part of an axis."""
+    names = [clean(name, NAME) for name in axis.names] if len(axis.names) <= NAMES else []
+    return json.dumps(
+        {"unit": axis.unit, "log": Span.of(axis).log, "names": names, "down": axis.down},
+        separators=(",", ":"),
+    )
+
+
+def _ticks(axis: Axis, span: Span, most: int) -> list[tuple[float, str]]:
+    """Return ticks as shares of the axis, from its low end, with their cleaned texts."""
+    if not (np.isfinite(axis.low) and np.isfinite(axis.high) and axis.low < axis.high):
+        return []
+    if axis.log and not span.log:
+        return []
+    found = [(span.share(at), clean(text, NAME)) for at, text in ticks(axis, most)]
+    return [(share, text) for share, text in found if -1e-6 <= share <= 1 + 1e-6]
+
+
+def _tick(share: float, text: str, axis: Axis, direction: str) -> Markup:
+    if direction == "x":
+        side, place = "left", share
+    else:
+        side, place = ("top" if axis.down else "bottom"), share
+    return element("span", element("bdi", text), style=f"{side}:{place:.4%}")
+
+
+def _svg(figure: Figure, x: Span, y: Span, series: Sequence[int]) -> Markup:
+    top = y.low if figure.y.down else -y.high
+    box = " ".join((number(x.low), number(top), number(x.length), number(y.length)))
+    inner = join(
+        (_grid(figure, x, y), draw_marks(figure.marks, x, y, figure.scale, series)),
+    )
+    flip = None if figure.y.down else "scale(1,-1)"
+    return element(
+        "svg",
+        element("g", inner, transform=flip, class_="marks"),
+        viewBox=box,
+        preserveAspectRatio="none",
+        role="group",
+        aria_label=clean(f"{figure.title}. {figure.summary}", 1_000),
+    )
+
+
+def _grid(figure: Figure, x: Span, y: Span) -> Markup:
+    parts = []
+    if not figure.x.names:
+        for at in (x.low + share * x.length for share, _ in _ticks(figure.x, x, 8)):
+            parts.append(f"M{number(at)} {number(y.low)}V{number(y.high)}")
+    if not figure.y.names:
+        for at in (y.low + share * y.length for share, _ in _ticks(figure.y, y, _rows(figure))):
+            parts.append(f"M{number(x.low)} {number(at)}H{number(x.high)}")
+    return element("path", d="".join(parts), class_="grid", aria_hidden="true")
+
+
+def _rule_labels(figure: Figure, x: Span, y: Span) -> Markup:
+    """Return the names of rules beside them; of rules close to each other, in one line."""
+    rules = [mark for mark in figure.marks if isinstance(mark, Rule) and mark.name]
+    rules = [rule for rule in rules if rule_shown(rule, x, y)]
+    parts: list[Markup] = []
+    for direction in ("y", "x"):
+        span, axis = (y, figure.y) if direction == "y" else (x, figure.x)
+        near = 20 / max(1, figure.height) if direction == "y" else 0.12
+        placed = sorted(
+            (
+                (span.share(rule.at), i, rule)
+                for i, rule in enumerate(rules)
+                if rule.axis == direction
+            ),
+            key=lambda entry: entry[:2],
+        )
+        groups: list[list[tuple[float, int, Rule]]] = []
+        for entry in placed:
+            if groups and entry[0] - groups[-1][-1][0] < near:
+                groups[-1].append(entry)
+            else:
+                groups.append([entry])
+        parts.extend(_rule_group(group, axis, direction) for group in groups)
+    return join(parts)
+
+
+def _rule_group(group: list[tuple[float, int, Rule]], axis: Axis, direction: str) -> Markup:
+    share = group[-1][0]
+    labels = join(
+        element(
+            "span",
+            element("bdi", rule.name),
+            None if axis.names else f" {words(rule.at, axis.unit)}",
+            class_=rule.role,
+            data_at=number(float(rule.at)),
+        )
+        for _, _, rule in group
+    )
+    if direction == "x":
+        side = "left" if share <= 0.6 else "right"
+        place = share if side == "left" else 1 - share
+        return element("div", labels, class_="rl x", style=f"{side}:{place:.4%}")
+    height = 1 - share if axis.down else share
+    # a label stands above its rule, and below one at the upper edge
+    side, place = ("bottom", height) if height <= 0.9 else ("top", 1 - height)
+    return element("div", labels, class_="rl y", style=f"{side}:{place:.4%}")

@@ -1,0 +1,226 @@
+"""Marks as SVG elements whose coordinates are the data.
+
+Rectangles stand in the document as ``x``, ``y``, ``width`` and ``height`` in the units of their
+axes (logarithmic axes: the decimal logarithm), so that numbers can be read back from a report.
+Stretching the drawing to its place on the screen is left to the browser.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mapc.markup import Markup, escape
+from mapc.visual.figure import Axis, FloatArray, Line, Mark, Points, Rects, Rule, Scale, Steps
+from mapc.visual.palette import heat_step
+
+EDGES = 600
+"""Rectangles of one figure up to which each has an edge in the colour of the ground."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """The domain of an axis in the coordinates of the drawing, ``low < high``."""
+
+    low: float
+    high: float
+    log: bool
+
+    @staticmethod
+    def of(axis: Axis) -> Span:
+        """Return the domain of an axis; one that is empty or not finite becomes one unit long."""
+        low, high = float(axis.low), float(axis.high)
+        log = axis.log and low > 0 and math.isfinite(low)
+        if log:
+            low = math.log10(low)
+            high = math.log10(high) if high > 0 else low
+        low = low if math.isfinite(low) else 0.0
+        length = high - low
+        if not (length > 0 and math.isfinite(length)):
+            high = low + max(1.0, abs(low) * 1e-6)
+        return Span(low, high, log)
+
+    @property
+    def length(self) -> float:
+        """How long it is."""
+        return self.high - self.low
+
+    def at(self, values: FloatArray) -> FloatArray:
+        """Return coordinates; what has none because it is infinite or has no logarithm is cut.
+
+        NaN stays NaN.
+        """
+        found = np.asarray(values, dtype=np.float64)
+        if self.log:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                found = np.where(found > 0, np.log10(np.maximum(found, 0.0)), found * 0 - np.inf)
+        return np.where(np.isinf(found), np.where(found > 0, self.high, self.low), found)
+
+    def share(self, value: float) -> float:
+        """Return where a value lies, from 0 at the low end to 1 at the high one."""
+        return (float(self.at(np.asarray(value))) - self.low) / self.length
+
+
+def number(value: float) -> str:
+    """Return a number so that it reads back exactly: whole ones without a point.
+
+    >>> number(3.0), number(-0.0), number(0.1)
+    ('3', '0', '0.1')
+    """
+    return str(int(value)) if value.is_integer() and abs(value) < 1e16 else repr(value)
+
+
+def numbers(values: FloatArray) -> list[str]:
+    """Return a column of numbers as text."""
+    return [number(value) for value in values.tolist()]
+
+
+def draw_marks(
+    marks: Sequence[Mark], x: Span, y: Span, scale: Scale | None, series: Sequence[int]
+) -> Markup:
+    """Return all marks in their order, those of one kind in one group.
+
+    ``series`` says for every mark which entry of the legend hides it.
+    """
+    edged = sum(len(mark.titles) for mark in marks if isinstance(mark, Rects)) <= EDGES
+    parts = []
+    for mark, index in zip(marks, series, strict=True):
+        classes = ["s", type(mark).__name__.lower(), mark.role]
+        if isinstance(mark, Points) and mark.shape == "square":
+            classes.append("square")
+        if isinstance(mark, Rects) and edged:
+            classes.append("edged")
+        if getattr(mark, "dashed", False):
+            classes.append("dashed")
+        parts.append(f'<g class="{escape(" ".join(classes))}" data-series="{index}">')
+        parts.extend(_shapes(mark, x, y, scale))
+        parts.append("</g>")
+    return Markup("".join(parts))
+
+
+def _shapes(mark: Mark, x: Span, y: Span, scale: Scale | None) -> Iterator[str]:
+    match mark:
+        case Rects():
+            yield from _rects(mark, x, y, scale)
+        case Steps():
+            yield from _steps(mark, x, y)
+        case Line():
+            yield from _line(mark, x, y)
+        case Points():
+            yield from _points(mark, x, y)
+        case Rule():
+            yield from _rule(mark, x, y)
+
+
+def _rects(mark: Rects, x: Span, y: Span, scale: Scale | None) -> Iterator[str]:
+    x0, x1, y0, y1 = x.at(mark.x0), x.at(mark.x1), y.at(mark.y0), y.at(mark.y1)
+    width, height = x1 - x0, y1 - y0
+    known = np.isfinite(width) & np.isfinite(height)
+    places = zip(numbers(x0), numbers(y0), numbers(width), numbers(height), strict=True)
+    heat = _heat(mark, scale)
+    for i, (left, low, wide, high) in enumerate(places):
+        if known[i]:
+            yield (
+                f'<rect{heat[i]} x="{left}" y="{low}" width="{wide}" height="{high}">'
+                f"<title>{escape(mark.titles[i])}</title></rect>"
+            )
+
+
+def _heat(mark: Rects, scale: Scale | None) -> list[str]:
+    """Return what says the value of every rectangle: a class for its colour, and the number."""
+    if mark.values is None or mark.role != "heat":
+        return [""] * len(mark.titles)
+    values = np.asarray(mark.values, dtype=np.float64)
+    finite = values[np.isfinite(values)]
+    if scale is not None:
+        low, high = scale.low, scale.high
+    else:
+        low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    return [
+        f' class="{_colour(value, low, high)}" data-v="{number(value)}"'
+        for value in values.tolist()
+    ]
+
+
+def _colour(value: float, low: float, high: float) -> str:
+    if math.isnan(value):
+        return "none"
+    if math.isinf(value):
+        return f"q{heat_step(high if value > 0 else low, low, high)}"
+    return f"q{heat_step(value, low, high)}"
+
+
+def _steps(mark: Steps, x: Span, y: Span) -> Iterator[str]:
+    ends, levels = x.at(mark.x), y.at(mark.y)
+    known = np.isfinite(levels) & np.isfinite(ends[:-1]) & np.isfinite(ends[1:])
+    across, up = numbers(np.nan_to_num(ends)), numbers(np.nan_to_num(levels))
+    parts = []
+    for first, last in _runs(known):
+        parts.append(f"M{across[first]} {up[first]}")
+        for i in range(first, last):
+            if i > first:
+                parts.append(f"V{up[i]}")
+            parts.append(f"H{across[i + 1]}")
+    if not parts:
+        return
+    if mark.fill:
+        floor = number(y.low if y.log else 0.0)
+        under = []
+        for first, last in _runs(known):
+            under.append(f"M{across[first]} {floor}")
+            under.extend(f"V{up[i]}H{across[i + 1]}" for i in range(first, last))
+            under.append(f"V{floor}z")
+        yield f'<path class="under" d="{"".join(under)}"/>'
+    yield f'<path class="way" d="{"".join(parts)}"><title>{escape(mark.name)}</title></path>'
+
+
+def _line(mark: Line, x: Span, y: Span) -> Iterator[str]:
+    across, up = x.at(mark.x), y.at(mark.y)
+    known = np.isfinite(across) & np.isfinite(up)
+    places = list(zip(numbers(np.nan_to_num(across)), numbers(np.nan_to_num(up)), strict=True))
+    parts = [
+        "M" + "L".join(" ".join(place) for place in places[first:last])
+        for first, last in _runs(known)
+    ]
+    if parts:
+        yield f'<path class="way" d="{"".join(parts)}"><title>{escape(mark.name)}</title></path>'
+
+
+def _points(mark: Points, x: Span, y: Span) -> Iterator[str]:
+    across, up = x.at(mark.x), y.at(mark.y)
+    known = np.isfinite(across) & np.isfinite(up)
+    for i, (left, low) in enumerate(zip(numbers(across), numbers(up), strict=True)):
+        if known[i]:
+            yield f'<path d="M{left} {low}h0"><title>{escape(mark.titles[i])}</title></path>'
+
+
+def _rule(mark: Rule, x: Span, y: Span) -> Iterator[str]:
+    along, across = (y, x) if mark.axis == "y" else (x, y)
+    if not rule_shown(mark, x, y):
+        return
+    at = number(float(along.at(np.asarray(mark.at))))
+    low, high = number(across.low), number(across.high)
+    ends = (
+        f'x1="{low}" x2="{high}" y1="{at}" y2="{at}"'
+        if mark.axis == "y"
+        else f'x1="{at}" x2="{at}" y1="{low}" y2="{high}"'
+    )
+    yield f"<line {ends}><title>{escape(mark.name)}</title></line>"
+
+
+def rule_shown(rule: Rule, x: Span, y: Span) -> bool:
+    """Return whether a rule lies within the picture."""
+    if not math.isfinite(rule.at):
+        return False
+    share = (y if rule.axis == "y" else x).share(rule.at)
+    return -1e-9 <= share <= 1 + 1e-9
+
+
+def _runs(known: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[tuple[int, int]]:
+    """Return the half-open stretches without a gap."""
+    padded = np.concatenate(([False], known, [False])).astype(np.int8)
+    turns = np.flatnonzero(np.diff(padded)).tolist()
+    return list(zip(turns[::2], turns[1::2], strict=True))
