@@ -114,3 +114,26 @@ def rows(pairs: Any, **attributes: Any) -> Markup:
         ),
         **attributes,
     )
+
+
+def plain_rows(pairs: Any) -> Markup:
+    """Return a table as `rows` does, for where no style sheet goes with it, such as notebooks.
+
+    Cells are aligned by themselves: notebooks would set them to the right. Values are told apart
+    from what stands around them, in whatever direction they are written.
+    """
+    left = "text-align:left;vertical-align:top"
+    return element(
+        "table",
+        element(
+            "tbody",
+            join(
+                element(
+                    "tr",
+                    element("th", label, scope="row", style=left),
+                    element("td", element("bdi", value), style=left),
+                )
+                for label, value in pairs
+            ),
+        ),
+    )
