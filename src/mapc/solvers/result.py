@@ -84,6 +84,12 @@ class Result:
             text += f", gap {self.gap:.2%}"
         return text
 
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: the result in a line, a table, and the gap over time."""
+        from mapc.visual.notebook import result_html
+
+        return result_html(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the keys ``--json`` prints: status, objective, bound, gap, method, seconds, ..."""
         return {

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mapc.graph.operators import IntArray
+from mapc.markup import plain_rows
 
 
 def _none() -> IntArray:
@@ -40,3 +41,13 @@ class AllocationPlan:
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: a table of what the plan holds."""
+        highest = f"{int(self.offset.max()):,} B" if len(self.offset) else "none"
+        found = [
+            ("buffers", f"{len(self.offset):,}"),
+            ("highest address", highest),
+            ("banks used", f"{len(np.unique(self.bank)):,}"),
+        ]
+        return plain_rows(found)

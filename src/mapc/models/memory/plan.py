@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from mapc.graph.operators import BoolArray, IntArray
+from mapc.markup import plain_rows
 
 
 def _none() -> IntArray:
@@ -91,3 +92,18 @@ class MemoryPlan:
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: a table of what the plan holds."""
+        ran, kept = len(np.unique(self.order)), len(np.unique(self.tensor))
+        found = [
+            ("steps", f"{len(self.order):,}"),
+            ("operators run again", f"{len(self.order) - ran:,}"),
+            ("tensors kept", f"{kept:,}"),
+            ("residencies", f"{len(self.tensor):,}"),
+            ("residencies after the first of their tensor", f"{len(self.tensor) - kept:,}"),
+            ("residencies written out", f"{np.count_nonzero(self.written):,}"),
+            ("inputs read from off-chip", f"{len(self.streamed):,}"),
+            ("banks used", f"{len(np.unique(self.bank)):,}"),
+        ]
+        return plain_rows(found)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapc.graph.operators import IntArray
+from mapc.markup import plain_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,22 @@ class PlacementPlan:
         return np.array_equal(self.split, other.split)
 
     __hash__ = None  # type: ignore[assignment]
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: a table of what the plan holds."""
+        n_layers, n_ranks, n_slots = self.slots.shape
+        filled = int(np.count_nonzero(self.slots >= 0))
+        placed = int(np.count_nonzero(self.replicas(int(self.slots.max(initial=-1)) + 1)))
+        dead = int((self.slots < 0).all(axis=(0, 2)).sum())
+        found = [
+            ("layers", f"{n_layers:,}"),
+            ("ranks", f"{n_ranks:,}" + (f", {dead:,} of them without experts" if dead else "")),
+            ("slots per rank", f"{n_slots:,}"),
+            ("experts, all layers", f"{placed:,}"),
+            ("replicas beyond the first", f"{filled - placed:,}"),
+            ("split of tokens", "by the dispatch rule" if self.split is None else "by the plan"),
+        ]
+        return plain_rows(found)
 
     def replicas(self, n_experts: int) -> IntArray:
         """int64[L, E]: copies of every expert."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapc.graph.operators import IntArray
+from mapc.markup import plain_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,3 +38,15 @@ class SequencePlan:
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: a table of what the plan holds."""
+        mode, count = np.unique(self.mode, return_counts=True)
+        modes = zip(mode.tolist(), count.tolist(), strict=True)
+        found = [
+            ("sequences", f"{len(self.group):,}"),
+            ("micro-batches", f"{len(np.unique(self.micro_batch)):,}"),
+            ("groups", f"{len(self.mode):,}"),
+            *((f"groups of mode {at}", f"{groups:,}") for at, groups in modes),
+        ]
+        return plain_rows(found)
