@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from mapc.graph.operators import BoolArray, IntArray
+from mapc.markup import LIMIT
 from mapc.models.bits.problem import MAX, BitsProblem
 from mapc.visual.figure import Axis, Figure, FloatArray, Points, Rects, Table, column
 from mapc.visual.pictures.bits_terms import Hue, Measure, loss_axis, short
@@ -158,11 +159,14 @@ def group_titles(
     better, worse = (found.tolist() for found in neighbours(problem, option))
     titles = []
     for i, at in enumerate(option.tolist()):
-        text = f"{short(problem.groups[i])}: {names[at]}, {said(at, _COSTS)}"
+        head, tail = f"{short(problem.groups[i])}: {names[at]}, ", ""
         for word, other in (("better", better[i]), ("worse", worse[i])):
             if other >= 0:
-                text += f"; {word}: {names[other]}, {said(other, 1)}"
-        titles.append(text)
+                tail += f"; {word}: {names[other]}, {said(other, 1)}"
+        texts = (head + said(at, count) + tail for count in range(len(cost), 0, -1))
+        # what does not fit costs the last resources first
+        fitting = (text for text in texts if len(text) <= LIMIT)
+        titles.append(next(fitting, head + said(at, 1) + tail))
     return tuple(titles)
 
 
