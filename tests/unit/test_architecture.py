@@ -20,7 +20,7 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src" / "mapc"
 LAZY = (
     *("numba", "ortools", "highspy", "pyomo", "pyscipopt", "onnx", "networkx", "torch", "pandas"),
-    *("dask", "distributed"),
+    *("dask", "distributed", "matplotlib"),
 )
 BOTH_SIDES = (
     "mapc",

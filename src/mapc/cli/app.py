@@ -32,6 +32,7 @@ COMMANDS = {
     "generate": "mapc.cli.generate:generate",
     "export": "mapc.cli.export:export",
     "show": "mapc.cli.show:show",
+    "plot": "mapc.cli.plot:plot",
     "report": "mapc.cli.report:report",
     "lower": "mapc.cli.lower:lower",
     "bench": "mapc.cli.bench:bench",
