@@ -98,8 +98,8 @@ def _header(views: Sequence[View]) -> Markup:
         element(
             "h1",
             element("bdi", escape(", ".join(names), LONG)),
-            " ",
-            element("span", f"{', '.join(kinds)}", class_="kind"),
+            Markup(" "),
+            element("span", ", ".join(kinds), class_="kind"),
         ),
         element(
             "div",
@@ -125,8 +125,13 @@ def _top(view: View, several: bool) -> Markup:
         element(
             "dl",
             join(
-                element("div", element("dt", label), element("dd", element("bdi", value)))
-                for label, value in tiles(view)
+                element(
+                    "div",
+                    element("dt", label),
+                    element("dd", element("bdi", value)),
+                    element("dd", element("bdi", more), class_="by") if more else None,
+                )
+                for label, value, more in tiles(view)
             ),
             class_="tiles",
         ),

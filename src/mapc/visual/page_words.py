@@ -16,6 +16,7 @@ GOOD, PLAIN, BAD = "good", "plain", "bad"
 """How a verdict is coloured."""
 
 _UNITS: Final = (("_bytes", "bytes"), ("_share", "share"), ("_ms", "ms"), ("_seconds", "s"))
+_LABELS: Final = {"m_r": "M_R", "m_p": "M_P", "m_h": "M_H"}
 _ITEMS: Final = 8
 
 
@@ -75,18 +76,17 @@ def gap(view: View) -> float | None:
     return relative_gap(view.objective, view.bound)
 
 
-def tiles(view: View) -> list[tuple[str, str]]:
-    """Return the main figures of a run with their labels."""
+def tiles(view: View) -> list[tuple[str, str, str]]:
+    """Return the main figures of a run: label, value, and what is small below it."""
     record = view.record
-    by = f" by {record.bound_method}" if record.bound_method and view.bound is not None else ""
-    status = record.status or "unknown"
+    by = f"by {record.bound_method}" if record.bound_method and view.bound is not None else ""
     return [
-        ("objective", said(view, view.objective)),
-        ("bound", f"{said(view, view.bound)}{by}"),
-        ("gap", words(gap(view), "share")),
-        ("status", f"{status}, interrupted" if record.interrupted else status),
-        ("method", record.method or words(None)),
-        ("seconds", words(record.seconds) if record.seconds is not None else words(None)),
+        ("objective", said(view, view.objective), ""),
+        ("bound", said(view, view.bound), by),
+        ("gap", words(gap(view), "share"), ""),
+        ("status", record.status or "unknown", "interrupted" if record.interrupted else ""),
+        ("method", record.method or words(None), ""),
+        ("seconds", words(record.seconds), ""),
     ]
 
 
@@ -125,7 +125,7 @@ def facts(values: Mapping[str, Any]) -> list[tuple[str, str]]:
         for ending, meant in _UNITS:
             if label.endswith(ending):
                 label, unit = label.removesuffix(ending), meant
-        found.append((label.replace("_", " "), told(value, unit)))
+        found.append((_LABELS.get(label, label.replace("_", " ")), told(value, unit)))
     return found
 
 

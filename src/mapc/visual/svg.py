@@ -183,7 +183,9 @@ def _plot(figure: Figure, x: Span, y: Span, series: Sequence[int]) -> Markup:
         "div",
         element("div", element("bdi", figure.y.label), class_="yl"),
         element("div", join(_tick(at, text, figure.y, "y") for at, text in up), class_="yt"),
-        element("div", _svg(figure, x, y, series), _rule_labels(figure, x, y), class_="area"),
+        element(
+            "div", _svg(figure, x, y, series), _rule_labels(figure, series, x, y), class_="area"
+        ),
         element("div", join(_tick(at, text, figure.x, "x") for at, text in across), class_="xt"),
         element("div", element("bdi", figure.x.label), class_="xl"),
         class_="plot",
@@ -253,24 +255,22 @@ def _grid(figure: Figure, x: Span, y: Span) -> Markup:
     return element("path", d="".join(parts), class_="grid", aria_hidden="true")
 
 
-def _rule_labels(figure: Figure, x: Span, y: Span) -> Markup:
-    """Return the names of rules beside them; of rules close to each other, in one line."""
-    rules = [mark for mark in figure.marks if isinstance(mark, Rule) and mark.name]
-    rules = [rule for rule in rules if rule_shown(rule, x, y)]
+def _rule_labels(figure: Figure, series: Sequence[int], x: Span, y: Span) -> Markup:
+    """Return the names of rules beside them; of rules close to each other, in one place."""
+    rules = [
+        (mark, index)
+        for mark, index in zip(figure.marks, series, strict=True)
+        if isinstance(mark, Rule) and mark.name and rule_shown(mark, x, y)
+    ]
     parts: list[Markup] = []
     for direction in ("y", "x"):
         span, axis = (y, figure.y) if direction == "y" else (x, figure.x)
         near = 20 / max(1, figure.height) if direction == "y" else 0.12
-        placed = sorted(
-            (
-                (span.share(rule.at), i, rule)
-                for i, rule in enumerate(rules)
-                if rule.axis == direction
-            ),
-            key=lambda entry: entry[:2],
-        )
+        placed = [
+            (span.share(rule.at), index, rule) for rule, index in rules if rule.axis == direction
+        ]
         groups: list[list[tuple[float, int, Rule]]] = []
-        for entry in placed:
+        for entry in sorted(placed, key=lambda entry: entry[:2]):
             if groups and entry[0] - groups[-1][-1][0] < near:
                 groups[-1].append(entry)
             else:
@@ -279,17 +279,24 @@ def _rule_labels(figure: Figure, x: Span, y: Span) -> Markup:
     return join(parts)
 
 
+def _value(rule: Rule, axis: Axis) -> str | None:
+    """Return the value of a rule; None where its name says it, or where places have names."""
+    if axis.names or any(c.isdigit() for c in rule.name):
+        return None
+    return words(rule.at, axis.unit)
+
+
 def _rule_group(group: list[tuple[float, int, Rule]], axis: Axis, direction: str) -> Markup:
     share = group[-1][0]
     labels = join(
         element(
             "span",
-            element("bdi", rule.name),
-            None if axis.names else f" {words(rule.at, axis.unit)}",
+            element("bdi", join((rule.name, _value(rule, axis)), " ")),
             class_=rule.role,
             data_at=number(float(rule.at)),
+            data_series=index,
         )
-        for _, _, rule in group
+        for _, index, rule in group
     )
     if direction == "x":
         side = "left" if share <= 0.6 else "right"
