@@ -1,10 +1,12 @@
-# make demo      plan a real network and print the result
-# make test      run the tests
-# make install   .venv/bin/mapc with all a developer needs
-# make lint      ruff and mypy
-# make regress   hold every instance of instances/ to the quality recorded
-# make bench     the benchmarks
-# make clean     remove .venv, out and caches
+# make demo        plan a real network and print the result
+# make test        run the tests
+# make install     .venv/bin/mapc with all a developer needs
+# make lint        ruff and mypy
+# make docs        the documentation site in out/site, its links checked
+# make quickstart  do what docs/quickstart.md says, in a new environment (asks the package index)
+# make regress     hold every instance of instances/ to the quality recorded
+# make bench       the benchmarks
+# make clean       remove .venv, out and caches
 #
 # Python >= 3.11 and make are enough. PYTHON=... names the interpreter to use. Nothing is installed
 # again while pyproject.toml and constraints.txt stay as they are, so all works offline afterwards.
@@ -20,7 +22,7 @@ CANDIDATES := $(strip $(PYTHON) python3 python3.11 python3.12 python3.13 python3
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test install lint regress bench clean environment
+.PHONY: help demo test install lint docs quickstart regress bench clean environment
 
 help:
 	@sed -n 's/^# //p;/^$$/q' Makefile
@@ -84,6 +86,16 @@ lint: $(DEV_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# strict: no page, link or reference that leads nowhere; the tests read what was built
+docs: $(DEV_STAMP)
+	@mkdir -p out
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	MAPC_SITE=out/site $(BIN)/python -m pytest tests/test_docs_site.py
+
+# with the versions of constraints.txt, which a reader would not need
+quickstart: $(DEV_STAMP)
+	MAPC_QUICKSTART=1 $(BIN)/python -m pytest tests/quickstart
 
 # counted work, no clock: the same report on every machine; the wall only ends what hangs
 regress: $(DEV_STAMP)
