@@ -153,12 +153,11 @@ def _map(placed: Placed, bank: int, key: str, title: str, most: int) -> Figure:
     area = column(problem.padded[members]) * column(life)
     drawn = members[largest(area, np.ones(len(members), dtype=np.int64), most - taken)]
     left = len(members) - len(drawn)
-    bound = f"most bytes alive at one time, {words(most_alive, 'bytes')}"
     marks: list[Mark] = [] if reserved is None else [reserved]
     marks += _rects(placed, drawn)
     marks += limit_rule(limit, y)
-    marks.append(Rule(bound, "bound", "y", float(most_alive), dashed=True))
-    marks.append(Rule(f"peak, {words(peak, 'bytes')}", "mark", "y", float(peak)))
+    marks.append(Rule("most bytes alive", "bound", "y", float(most_alive), dashed=True))
+    marks.append(Rule("peak", "mark", "y", float(peak)))
     note = f"The {left:,} smallest buffers, by bytes times time, are not drawn." if left else ""
     return Figure(
         key=key,
@@ -224,8 +223,8 @@ def size_classes(size: IntArray) -> list[tuple[str, str, BoolArray]]:
 def _titles(placed: Placed, members: IntArray) -> tuple[str, ...]:
     problem, offset = placed.problem, placed.plan.offset
     return tuple(
-        f"{short(problem.names[i])}: {words(int(problem.padded[i]), 'bytes')}, "
-        f"time {int(problem.lower[i])} to {int(problem.upper[i])}, address {int(offset[i]):,}"
+        f"{short(problem.names[i])}: {words(int(problem.padded[i]), 'bytes')} at {int(offset[i]):,}, "
+        f"time {int(problem.lower[i])} to {int(problem.upper[i])}"
         for i in members.tolist()
     )
 
@@ -333,11 +332,11 @@ def live_figure(view: View, placed: Placed) -> Figure:
     else:
         heights = placed.tops(everything)
         top = max(top, int(heights.max()))
-        marks.append(Steps("highest address in use", "baseline", edges, column(heights)))
+        marks.append(
+            Steps("highest address in use", "baseline", edges, column(heights), dashed=True)
+        )
     bounds = _peak_bound(view)
     y = address_axis(top, problem.capacity, "bytes", [int(rule.at) for rule in bounds])
-    middle = (edges[at] + edges[at + 1]) / 2
-    name = f"most bytes alive: from time {int(edges[at])}, {words(int(load[at]), 'bytes')}"
     mean = float(load @ np.diff(edges) / (edges[-1] - edges[0]))
     return Figure(
         key="live-bytes",
@@ -352,7 +351,7 @@ def live_figure(view: View, placed: Placed) -> Figure:
             *marks,
             *limit_rule(problem.capacity, y),
             *bounds,
-            Rule(name, "mark", "x", float(middle)),
+            Rule("most bytes alive, from time", "mark", "x", float(edges[at])),
         ),
         note=sentences(
             "" if problem.banks else "What is between the two lines is holes.",
@@ -366,8 +365,4 @@ def _peak_bound(view: View) -> tuple[Rule, ...]:
     bound = view.bound
     if view.problem.capacity is not None or bound is None:
         return ()
-    return (
-        Rule(
-            f"bound on the peak, {words(bound, 'bytes')}", "bound", "y", float(bound), dashed=True
-        ),
-    )
+    return (Rule("bound on the peak", "bound", "y", float(bound), dashed=True),)

@@ -94,7 +94,7 @@ def limit_rule(limit: int | None, axis: Axis) -> tuple[Rule, ...]:
     """Return the line of a capacity, where it is on the axis."""
     if limit is None or limit > axis.high:
         return ()
-    return (Rule(f"capacity, {words(limit, 'bytes')}", "limit", "y", float(limit)),)
+    return (Rule("capacity", "limit", "y", float(limit)),)
 
 
 def limit_note(limit: int | None, axis: Axis) -> str:

@@ -180,12 +180,11 @@ def _plan_marks(
 def _rules(view: View, x: Axis) -> list[Rule]:
     problem = view.problem
     least, capacity = problem.smallest_capacity, problem.capacity
-    rules = [Rule(f"M_R, {words(least, 'bytes')}", "bound", "x", float(least), dashed=True)]
+    rules = [Rule("M_R", "bound", "x", float(least), dashed=True)]
     if view.record.asked.get("minimize") == "peak" and view.bound is not None:
-        name = f"bound on the peak, {words(view.bound, 'bytes')}"
-        rules.append(Rule(name, "bound", "x", float(view.bound), dashed=True))
+        rules.append(Rule("bound on the peak", "bound", "x", float(view.bound), dashed=True))
     if capacity is not None and capacity <= x.high:
-        rules.append(Rule(f"capacity, {words(capacity, 'bytes')}", "limit", "x", float(capacity)))
+        rules.append(Rule("capacity", "limit", "x", float(capacity)))
     return rules
 
 

@@ -98,7 +98,7 @@ def _map(view: View, moved: Transfers, bank: int, key: str, title: str, most: in
         *bounds,
         *_used_rule(top, limit),
         *peak_rule(moved.live(bank if banks else None)),
-        *_points(moved, drawn.rows, titles),
+        *_points(moved, drawn.rows),
     )
     here = plan.bank == bank
     return Figure(
@@ -125,28 +125,24 @@ def bound_rules(view: View) -> tuple[Rule, ...]:
     A bound of the run is one on the capacity only where the peak was minimised.
     """
     least = view.problem.smallest_capacity
-    name = f"largest working set (M_R), {words(least, 'bytes')}"
-    rules = [Rule(name, "bound", "y", float(least), dashed=True)]
+    rules = [Rule("largest working set (M_R)", "bound", "y", float(least), dashed=True)]
     bound = view.bound
     if view.record.asked.get("minimize") == "peak" and bound is not None and bound > least:
-        name = f"bound on the peak, {words(bound, 'bytes')}"
-        rules.append(Rule(name, "bound", "y", float(bound), dashed=True))
+        rules.append(Rule("bound on the peak", "bound", "y", float(bound), dashed=True))
     return tuple(rules)
 
 
 def peak_rule(live: IntArray) -> tuple[Rule, ...]:
-    """Return the line through the middle of the step with most bytes in use, the first of them."""
+    """Return the line where the step with most bytes in use begins, the first of them."""
     if not len(live):
         return ()
-    step = int(live.argmax())
-    name = f"most bytes in use: step {step}, {words(int(live[step]), 'bytes')}"
-    return (Rule(name, "mark", "x", step + 0.5),)
+    return (Rule("most bytes in use, at step", "mark", "x", float(live.argmax())),)
 
 
 def _used_rule(top: int, limit: int | None) -> tuple[Rule, ...]:
     if top == limit:
         return ()
-    return (Rule(f"highest address in use, {words(top, 'bytes')}", "plan", "y", float(top)),)
+    return (Rule("highest address in use", "plan", "y", float(top)),)
 
 
 def _chosen(moved: Transfers, bank: int, most: int) -> _Drawn:
@@ -167,21 +163,20 @@ def _chosen(moved: Transfers, bank: int, most: int) -> _Drawn:
 
 
 def residency_titles(moved: Transfers, rows: IntArray) -> dict[int, str]:
-    """Return what there is to say of some residencies, in one line each."""
+    """Return what there is to say of some residencies, in one short line each: there are many."""
     plan, graph = moved.plan, moved.problem.graph
-    kind = kinds_of(graph)
     said: dict[int, str] = {}
     for r in rows.tolist():
         t = int(plan.tensor[r])
-        producer = int(graph.producer[t])
         parts = [
-            f"{short(graph.tensor_names[t])}: {KINDS[kind[t]]}",
-            words(int(moved.size[r]), "bytes"),
+            f"{short(graph.tensor_names[t])}: {words(int(moved.size[r]), 'bytes')} "
+            f"at {int(plan.address[r]):,}",
             span_words(int(plan.start[r]), int(plan.stop[r])),
-            f"address {int(plan.address[r]):,}",
         ]
-        if producer >= 0:
-            parts.append(f"made by {short(graph.operator_names[producer], 40)}")
+        producer = int(graph.producer[t])
+        made_by = "" if producer < 0 else graph.operator_names[producer]
+        if not graph.tensor_names[t].startswith(made_by):
+            parts.append(f"made by {short(made_by, 40)}")
         said[r] = ", ".join([*parts, *_moves(moved, r)])
     return said
 
@@ -222,8 +217,8 @@ def _workspaces(moved: Transfers, steps: IntArray) -> Rects:
     address = plan.workspace_address[plan.runs[steps]]
     size = moved.workspace[steps]
     titles = tuple(
-        f"{short(graph.operator_names[plan.order[s]])}: workspace, {words(bytes_, 'bytes')}, "
-        f"step {s}, address {at:,}"
+        f"{short(graph.operator_names[plan.order[s]])}: workspace, {words(bytes_, 'bytes')} at {at:,}, "
+        f"step {s}"
         for s, bytes_, at in zip(steps.tolist(), size.tolist(), address.tolist(), strict=True)
     )
     return Rects(
@@ -237,22 +232,28 @@ def _workspaces(moved: Transfers, steps: IntArray) -> Rects:
     )
 
 
-def _points(moved: Transfers, rows: IntArray, titles: dict[int, str]) -> list[Mark]:
+def _points(moved: Transfers, rows: IntArray) -> list[Mark]:
     """Return the dots where residencies begin with a load or end with a write, at mid-height."""
-    plan = moved.plan
-    series: tuple[tuple[str, str, str, IntArray, BoolArray], ...] = (
-        ("first loads (compulsory)", "quiet", "round", plan.start, moved.load_due),
-        ("writes of outputs (compulsory)", "quiet", "square", plan.stop, moved.write_due),
-        ("made again", "mark", "round", plan.start, moved.remade),
-        ("reloads", "reload", "round", plan.start, moved.reloaded),
-        ("spills", "spill", "square", plan.stop, moved.spilled),
+    plan, names = moved.plan, moved.problem.graph.tensor_names
+    series: tuple[tuple[str, str, str, IntArray, BoolArray, str], ...] = (
+        ("first loads (compulsory)", "quiet", "round", plan.start, moved.load_due, "loaded"),
+        ("outputs written (compulsory)", "quiet", "square", plan.stop, moved.write_due, "written"),
+        ("made again", "mark", "round", plan.start, moved.remade, "made again"),
+        ("reloads", "reload", "round", plan.start, moved.reloaded, "reloaded"),
+        ("spills", "spill", "square", plan.stop, moved.spilled, "spilled"),
     )
     marks: list[Mark] = []
-    for name, role, shape, step, chosen in series:
+    for name, role, shape, step, chosen, verb in series:
         of = rows[chosen[rows]]
         if len(of):
             y = column(plan.address[of]) + column(moved.size[of]) / 2
-            said = tuple(titles[r] for r in of.tolist())
+            # what is spilled leaves at the end of the step before
+            when = (step[of] - (shape == "square")).tolist()
+            who = zip(plan.tensor[of].tolist(), when, moved.size[of].tolist(), strict=True)
+            said = tuple(
+                f"{short(names[t])}: {verb} at step {s}, {words(size, 'bytes')}"
+                for t, s, size in who
+            )
             marks.append(Points(name, role, column(step[of]), y, said, shape))
     return marks
 

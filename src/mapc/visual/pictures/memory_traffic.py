@@ -55,7 +55,10 @@ def live_figure(view: View, moved: Transfers) -> Figure:
     need = problem.working_set[moved.plan.order]
     edges = column(np.arange(moved.n_steps + 1))
     top = int(live.max(initial=0))
-    marks: list[Mark] = [Steps("bytes in use", "plan", edges, column(live), fill=True)]
+    marks: list[Mark] = [
+        Steps("working set of the operator", "c2", edges, column(need)),
+        Steps("bytes in use", "plan", edges, column(live), fill=True),
+    ]
     if banks:
         names = [name for name, _ in banks[:BANK_LINES]]
         marks += [
@@ -66,7 +69,6 @@ def live_figure(view: View, moved: Transfers) -> Figure:
         tops = moved.tops()
         top = max(top, int(tops.max(initial=0)))
         marks.append(Steps("highest address in use", "baseline", edges, column(tops), dashed=True))
-    marks.append(Steps("working set of the operator", "c2", edges, column(need)))
     bounds = bound_rules(view)
     y = address_axis(top, problem.capacity, "bytes", [int(rule.at) for rule in bounds])
     return Figure(
