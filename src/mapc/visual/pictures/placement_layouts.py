@@ -21,8 +21,10 @@ from mapc.visual.pictures.placement_heat import Side
 if TYPE_CHECKING:
     from mapc.models.placement.replay import Replay
 
-MAX_EFFORT = 2e9
-"""Multiplications of one replay above which baselines are left out."""
+MAX_EFFORT = 5e8
+"""Of one replay, as `effort` counts it, above which baselines are left out."""
+PAIR = 20.0
+"""What keeping a number for every pair of ranks takes, in multiplications."""
 MAX_NAME = 40
 """Characters of the name of a rank in titles, which have to hold a number too."""
 
@@ -115,7 +117,7 @@ def _in_force(problem: PlacementProblem) -> PlacementPlan | None:
 def effort(problem: PlacementProblem) -> float:
     """Return about how many multiplications one replay takes."""
     ranks, experts = problem.n_ranks, problem.n_experts
-    each = float(ranks * ranks)
+    each = PAIR * ranks * ranks
     if problem.traffic == CHAIN:
         each += ranks * experts * (experts + ranks)
     elif problem.dispatch == LOCAL or problem.sources is not None:

@@ -61,8 +61,9 @@ class Loads:
         return found
 
     def peaks(self, layout: Layout) -> FloatArray:
-        """float64[L]: the largest load of a layer as a multiple of its mean."""
-        return np.asarray(np.tensordot(self.weight, layout.ratio.max(axis=2), axes=1))
+        """float64[L]: the largest load of a layer as a multiple of its mean, 1 at least."""
+        peaks = np.tensordot(self.weight, layout.ratio.max(axis=2), axes=1)
+        return np.asarray(np.maximum(peaks, 1.0))  # of equal loads, it is a bit less by rounding
 
 
 def loads_of(problem: PlacementProblem, layout: Layout) -> Loads:
@@ -118,8 +119,8 @@ def load_figure(loads: Loads, layout: Layout, key: str, title: str, top: float) 
 
 
 def largest(layouts: Sequence[Layout], loads: Loads) -> float:
-    """Return the largest load that heat maps of layouts show, as a multiple of the mean."""
-    return max(float(np.nanmax(loads.cells(layout))) for layout in layouts)
+    """Return the largest load in heat maps of layouts, as a multiple of the mean; 1 at least."""
+    return max(1.0, *(float(np.nanmax(loads.cells(layout))) for layout in layouts))
 
 
 def _dead(problem: PlacementProblem) -> Rects:
