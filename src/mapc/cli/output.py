@@ -10,18 +10,14 @@ import contextlib
 import json
 import math
 import os
-import shutil
 import sys
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 import click
 
+from mapc.cli.terminal import cells, in_colour, table_width
 from mapc.errors import UsageError
-
-WIDTH = 80
-"""Columns of a table that does not go to a terminal."""
 
 Rows = Sequence[tuple[str, str]]
 
@@ -88,13 +84,41 @@ def complain(message: str, kind: str = "error") -> None:
     say(f"mapc: {kind}: {one_line(message)}", err=True)
 
 
-def one_line(text: str) -> str:
-    """Return a text without line breaks and without characters that steer a terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in _flat(text))
+def one_line(text: str, *, spaces: bool = False) -> str:
+    """Return a text without line breaks and without characters that steer a terminal.
+
+    Runs of white space become one space, unless ``spaces`` are to stay.
+    """
+    flat = text if spaces else " ".join(text.split())
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in flat)
 
 
-def _flat(text: str) -> str:
-    return " ".join(text.split())
+def wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    """Return a text as lines of at most so many columns; a longer word, e.g. a path, stays whole.
+
+    Parameters
+    ----------
+    text : str
+        Becomes `one_line`.
+    width : int
+    indent : str
+        Begins all lines but the first.
+    """
+    lines: list[str] = []
+    line, used = "", 0
+    for word in one_line(text).split(" "):
+        wide = cells(word)
+        if line and used + 1 + wide > width:
+            lines.append(line)
+            line, used = indent + word, len(indent) + wide
+        else:
+            line, used = (f"{line} {word}", used + 1 + wide) if line else (word, wide)
+    return [*lines, line]
+
+
+def say_wrapped(text: str, indent: str = "  ") -> None:
+    """Print a sentence on standard output, in lines that fit."""
+    say("\n".join(wrapped(text, table_width(sys.stdout), indent)))
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -118,54 +142,68 @@ def _plain(value: Any) -> Any:
 
 
 def print_table(rows: Rows) -> None:
-    """Print labels and values in two columns: styled on a terminal, plain text elsewhere."""
-    if sys.stdout is not None and sys.stdout.isatty():
-        _print_styled(rows)
-    else:
-        say(plain_table(rows, WIDTH))
+    """Print labels and values in two columns, as wide as the terminal; coloured where wanted."""
+    style = _styled if in_colour(sys.stdout) else None
+    say(plain_table(rows, table_width(sys.stdout), style))
 
 
-def plain_table(rows: Rows, width: int) -> str:
-    """Return labels and values in two columns, values wrapped to ``width`` characters."""
+def plain_table(
+    rows: Rows, width: int, style: Callable[[str, str, bool], str] | None = None
+) -> str:
+    """Return labels and values in two columns, values wrapped to ``width`` columns.
+
+    Parameters
+    ----------
+    rows : sequence of (str, str)
+    width : int
+        A value that is one long word may be wider.
+    style : callable, optional
+        ``style(text, label, is_label)`` returns a piece of a line with its colours.
+    """
     left = max((len(label) for label, _ in rows), default=0) + 2
     lines = []
     for label, value in rows:
-        wrapped = textwrap.wrap(one_line(value), max(20, width - left)) or [""]
-        for at, part in enumerate(wrapped):
-            lines.append(f"{label if at == 0 else '':<{left}}{part}".rstrip())
+        for at, part in enumerate(wrapped(value, max(20, width - left))):
+            name = label if at == 0 else ""
+            space = " " * (left - len(name))
+            if style is not None:
+                name, part = style(name, label, True), style(part, label, False)
+            lines.append(f"{name}{space}{part}".rstrip())
     return "\n".join(lines)
 
 
-def _print_styled(rows: Rows) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for label, value in rows:
-        style = _STYLES.get(value.split(":")[0], "") if label == "status" else ""
-        table.add_row(label, Text(one_line(value), style=style))  # Text: names are not markup
-    # rich looks at NO_COLOR and TERM by itself
-    columns, lines = shutil.get_terminal_size((WIDTH, 24))
-    console = Console(file=sys.stdout, width=columns, height=lines)
-    with console.capture() as captured:
-        console.print(table)
-    say(captured.get(), nl=False)
+_STATUS_COLOURS = {
+    "optimal": "green",
+    "feasible": "yellow",
+    "infeasible": "red",
+    "unknown": "red",
+}
 
 
-_STYLES = {"optimal": "green", "feasible": "yellow", "infeasible": "red", "unknown": "red"}
+def _styled(text: str, label: str, is_label: bool) -> str:
+    if not text:
+        return ""
+    if is_label:
+        return click.style(text, bold=True)
+    colour = _STATUS_COLOURS.get(text.split(":")[0].split()[0]) if label == "status" else None
+    return click.style(text, fg=colour) if colour else text
 
 
 def print_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table with a header; the last column takes what is left of the line."""
-    cells = [list(header), *[[one_line(cell) for cell in row] for row in rows]]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header) - 1)]
+    width = table_width(sys.stdout)
+    table = [list(header), *[[one_line(cell) for cell in row] for row in rows]]
+    widths = [max(cells(row[i]) for row in table) for i in range(len(header) - 1)]
     indent = sum(widths) + 2 * len(widths)
     lines = []
-    for row in cells:
-        start = "  ".join([*(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=False)), ""])
-        for at, part in enumerate(textwrap.wrap(row[-1], max(20, WIDTH - indent)) or [""]):
+    for row in table:
+        start = "".join(padded(cell, w) + "  " for cell, w in zip(row, widths, strict=False))
+        for at, part in enumerate(wrapped(row[-1], max(20, width - indent))):
             lines.append(f"{start if at == 0 else ' ' * indent}{part}".rstrip())
     say("\n".join(lines))
+
+
+def padded(text: str, width: int, *, right: bool = False) -> str:
+    """Return a text with spaces to fill so many columns; ``right``: with the spaces before it."""
+    space = " " * max(0, width - cells(text))
+    return space + text if right else text + space

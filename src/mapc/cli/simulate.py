@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mapc.cli.compare import columns
 from mapc.cli.declared import flag, given
 from mapc.cli.outcome import OutcomeError, interrupted
 from mapc.cli.output import one_line, print_json, say
 from mapc.cli.reading import json_option, parse_seconds
+from mapc.cli.tables import columns
 from mapc.errors import ExitCode
 
 if TYPE_CHECKING:
