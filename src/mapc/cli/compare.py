@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import contextlib
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 from mapc.cli.describe import brief, percent
 from mapc.cli.families import compared
+from mapc.cli.live import LiveLine, clock, duration
 from mapc.cli.outcome import OutcomeError, interrupted
-from mapc.cli.output import WIDTH, one_line, print_json, say
+from mapc.cli.output import one_line, print_json, say, say_wrapped
 from mapc.cli.reading import FILE_HELP, json_option, parse_seconds, read_problem, reading_options
+from mapc.cli.tables import columns
+from mapc.cli.terminal import can_rewrite
 from mapc.errors import ExitCode, MapcError
 
 if TYPE_CHECKING:
@@ -55,13 +60,10 @@ def compare(
 
     problem = read_problem(file, reading)
 
-    def announce(name: str) -> None:
-        if not quiet:
-            say(f"{name} ...", err=True)
-
-    results = api.compare(
-        problem, time_limit=time_limit, methods=methods or None, seed=seed, on_method=announce
-    )
+    with contextlib.nullcontext() if quiet else _Announcer() as announce:
+        results = api.compare(
+            problem, time_limit=time_limit, methods=methods or None, seed=seed, on_method=announce
+        )
     if as_json:
         print_json(_document(problem, results, time_limit, seed))
     else:
@@ -69,6 +71,33 @@ def compare(
     failure = _failure(results)
     if failure is not None:
         raise failure
+
+
+class _Announcer:
+    """Says on standard error which method runs: in a live line on a terminal, or a line each."""
+
+    def __init__(self) -> None:
+        self._name = ""
+        self._line = LiveLine(self._candidates, alarm=clock()) if can_rewrite(sys.stderr) else None
+
+    def __enter__(self) -> Self:
+        if self._line is not None:
+            self._line.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._line is not None:
+            self._line.__exit__(*exception)
+
+    def __call__(self, name: str) -> None:
+        self._name = name
+        if self._line is None:
+            say(f"{one_line(name)} ...", err=True)
+        else:
+            self._line.draw()
+
+    def _candidates(self, seconds: float) -> list[str]:
+        return [f"{duration(seconds)}  {self._name} ..."]
 
 
 def best_method(results: Mapping[str, Result]) -> str | None:
@@ -155,10 +184,10 @@ def _print(results: Mapping[str, Result]) -> None:
     }
     say(columns(table))
     if best is not None:
-        say(f"* {results[best].phrase(results[best].objective or 0)}, the best plan")
+        say_wrapped(f"* {results[best].phrase(results[best].objective or 0)}, the best plan")
     for name, result in results.items():
         for note in (*result.notes, *([result.reason] if _worth_saying(result) else [])):
-            say(one_line(f"{name}: {note}"))
+            say_wrapped(f"{name}: {note}")
 
 
 def _own_columns(results: Mapping[str, Result]) -> dict[str, list[str]]:
@@ -179,18 +208,6 @@ def _own_columns(results: Mapping[str, Result]) -> dict[str, list[str]]:
 def _worth_saying(result: Result) -> bool:
     """Whether why there is no plan says more than that there is none."""
     return result.reason.startswith("failed") or result.status.value == "infeasible"
-
-
-def columns(table: Mapping[str, Sequence[str]]) -> str:
-    """Return a table with its first column to the left and the others to the right."""
-    cells = [[header, *map(one_line, column)] for header, column in table.items()]
-    widths = [max(map(len, column)) for column in cells]
-    space = "  " if sum(widths) + 2 * (len(widths) - 1) <= WIDTH else " "
-    lines = []
-    for first, *others in zip(*cells, strict=True):
-        numbers = (f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
-        lines.append(space.join([f"{first:<{widths[0]}}", *numbers]).rstrip())
-    return "\n".join(lines)
 
 
 def _number(result: Result, value: float | None) -> str:

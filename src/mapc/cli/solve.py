@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mapc.cli.describe import percent
+from mapc.cli.describe import percent, with_gap_over_time
 from mapc.cli.families import result_keys, result_rows
 from mapc.cli.front import SUFFIXES, parse_points, run_front
 from mapc.cli.invocation import command_line
@@ -147,7 +147,8 @@ def solve(
         print_json({**result.to_dict(), **result_keys(problem, result), "output": written})
     elif result.plan is not None:
         files = [("written", name) for name in (written, report) if name and name != STREAM]
-        print_table([*result_rows(problem, result), *files])
+        rows = with_gap_over_time(result_rows(problem, result), result)
+        print_table([*rows, *files])
     if failure is not None:
         raise failure
 
