@@ -164,7 +164,11 @@ def _bar(shown: list[Baseline], ms: FloatArray, which: slice, *named: str) -> Re
         ms[at],
         column(at + 0.15),
         column(at + 0.85),
-        tuple(f"{shown[i].name}: {words(shown[i].ms, 'ms')}" for i in at),
+        tuple(
+            f"{shown[i].name}: {words(shown[i].ms, 'ms')}"
+            + (f" ({shown[i].remark})" if shown[i].remark else "")
+            for i in at
+        ),
     )
 
 

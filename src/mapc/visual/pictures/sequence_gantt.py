@@ -15,14 +15,14 @@ from mapc.visual.words import words
 
 MOST_RECTANGLES = 5_000
 """Of groups and their sequences in one picture."""
-MOST_RULES = 64
+MOST_RULES = 32
 """Borders of nodes, and of micro-batches."""
 MOST_ROWS = 200
 """Of the table of micro-batches."""
 HEIGHT = 480
-RIBBON = (0.4, 0.8)
-"""Part of a group's height, from its top, that shows its sequences."""
-RIBBON_PIXELS = 8.0
+RIBBON, RIBBON_PIXELS = 0.4, 8.0
+"""Part of a group's height that shows its sequences, and the most that it may be."""
+SHOWN_PIXELS = 8.0
 """Least height of a group whose sequences are shown."""
 
 
@@ -200,7 +200,7 @@ def _rects(blocks: _Blocks, classes: Classes) -> list[Rects]:
 def _ribbons(seen: Groups, notes: list[str]) -> list[Rects]:
     """Return the sequences of groups that are high enough, in two alternating greys."""
     problem = seen.problem
-    high = seen.degree * (HEIGHT / problem.n_ranks) >= RIBBON_PIXELS
+    high = seen.degree * (HEIGHT / problem.n_ranks) >= SHOWN_PIXELS
     high &= (seen.first >= 0) & (seen.first <= problem.n_ranks - seen.degree)
     k = np.flatnonzero(high[seen.group])
     if len(k) == 0 or len(k) + len(seen) > MOST_RECTANGLES:
@@ -214,7 +214,9 @@ def _ribbons(seen: Groups, notes: list[str]) -> list[Rects]:
     after -= (after - ticks)[head]
     begin = seen.start[seen.batch[g]] + problem.fixed_ticks[seen.mode[g]]
     x0, x1 = column(seen.ms(begin + (after - ticks))), column(seen.ms(begin + after))
-    y0, y1 = (column(seen.first[g] + part * seen.degree[g]) for part in RIBBON)
+    half = np.minimum(RIBBON * seen.degree[g], RIBBON_PIXELS * problem.n_ranks / HEIGHT) / 2
+    middle = seen.first[g] + seen.degree[g] / 2
+    y0, y1 = column(middle - half), column(middle + half)
     notes.append(
         "Ribbons in groups: the fixed part of the time, then one sequence after the other, the "
         "slowest first" + ("." if high.all() else "; in groups that are high enough.")
@@ -241,10 +243,13 @@ def _nodes(seen: Groups, notes: list[str]) -> list[Mark]:
     every = 1
     while ranks_ // (node * every) > MOST_RULES:
         every *= 2
-    if every > 1:
-        notes.append(f"Lines across: every {every} nodes.")
+    if ranks_ > node * every:
+        notes.append(
+            "Lines across: "
+            + (f"nodes of {node} ranks." if every == 1 else f"every {every} nodes of {node} ranks.")
+        )
     rows = range(node * every, ranks_, node * every)
-    return [Rule("" if i else "node", "quiet", "y", float(at)) for i, at in enumerate(rows)]
+    return [Rule("", "quiet", "y", float(at)) for at in rows]
 
 
 def _borders(seen: Groups, notes: list[str]) -> list[Mark]:
@@ -252,10 +257,7 @@ def _borders(seen: Groups, notes: list[str]) -> list[Mark]:
     if len(at) > MOST_RULES:
         notes.append("Borders of micro-batches are left out.")
         return []
-    return [
-        Rule("" if i else "micro-batch", "quiet", "x", float(x), dashed=True)
-        for i, x in enumerate(at)
-    ]
+    return [Rule("", "quiet", "x", float(x), dashed=True) for x in at]
 
 
 # -- in numbers ------------------------------------------------------------------------------------

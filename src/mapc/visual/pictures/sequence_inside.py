@@ -15,8 +15,8 @@ BINS = 32
 """About how many bins a histogram of lengths has."""
 FINEST = 8
 """Most bins to a doubling."""
-MOST_BARS = 4_000
-"""Groups in one picture; the first micro-batches where there are more."""
+MOST_BARS = 1_500
+"""Groups in one picture; where there are more, every second one or fewer."""
 MOST_RULES = 64
 
 
@@ -144,18 +144,18 @@ def _degrees(seen: Groups) -> Table:
 def groups(seen: Groups) -> Figure:
     """Return the time of every group, micro-batch by micro-batch, the slowest first."""
     order, note = _in_turn(seen)
-    ms = column(seen.ms(seen.ticks[order]))
+    ms = column(seen.ms(seen.ticks))
     return Figure(
         key="groups",
         title="Time of every group",
         summary=(
-            f"{count(len(order), 'group')} by micro-batch, the slowest first; "
+            f"{count(len(seen), 'group')} by micro-batch (dashed lines), the slowest first; "
             f"{words(float(ms.min()), 'ms')} to {words(float(ms.max()), 'ms')}. What a bar lacks "
             "to the first of its micro-batch, its ranks wait."
         ),
         x=_of_groups(order),
         y=Axis("time", 0.0, float(ms.max()) * 1.05 or 1.0, "ms"),
-        marks=(*_bars(seen, order, ms, seen.title), *_borders(seen, order)),
+        marks=(*_bars(seen, order, ms[order], seen.title), *_borders(seen, order)),
         note=note,
     )
 
@@ -163,10 +163,10 @@ def groups(seen: Groups) -> Figure:
 def memory(seen: Groups) -> Figure:
     """Return how full every group is, in the order of `groups`."""
     order, note = _in_turn(seen)
-    share = seen.tokens[order] / seen.room[order]
+    share = seen.tokens / seen.room
 
     def title(g: int) -> str:
-        return f"{words(float(seen.tokens[g] / seen.room[g]), 'share')} full; {seen.title(g)}"
+        return f"{words(float(share[g]), 'share')} full; {seen.title(g)}"
 
     return Figure(
         key="memory",
@@ -179,7 +179,7 @@ def memory(seen: Groups) -> Figure:
         x=_of_groups(order),
         y=Axis("tokens / most tokens", 0.0, max(1.0, float(share.max())) * 1.05, "share"),
         marks=(
-            *_bars(seen, order, column(share), title),
+            *_bars(seen, order, column(share[order]), title),
             *_borders(seen, order),
             Rule("most that fit", "limit", "y", 1.0, dashed=True),
         ),
@@ -193,8 +193,16 @@ def _in_turn(seen: Groups) -> tuple[IntArray, str]:
     order = np.lexsort((np.arange(len(seen)), -seen.ticks, seen.batch))
     if len(order) <= MOST_BARS:
         return order, ""
-    note = f"The first {MOST_BARS:,} of {len(order):,} groups, in the order of micro-batches."
-    return order[:MOST_BARS], note
+    size = np.bincount(seen.batch)
+    place = np.arange(len(order)) - np.repeat(np.cumsum(size) - size, size)
+    stride = 2
+    while stride < size.max() and int((-(-size // stride)).sum()) > MOST_BARS:
+        stride *= 2
+    shown = order[place % stride == 0]
+    note = f"One of {stride} groups is shown, the slowest of each micro-batch among them."
+    if len(shown) > MOST_BARS:
+        note = f"The slowest group of each of the first {MOST_BARS:,} micro-batches."
+    return shown[:MOST_BARS], note
 
 
 def _of_groups(order: IntArray) -> Axis:
@@ -227,7 +235,4 @@ def _borders(seen: Groups, order: IntArray) -> list[Mark]:
     at = np.flatnonzero(np.diff(seen.batch[order])) + 1
     if len(at) > MOST_RULES:
         return []
-    return [
-        Rule("" if i else "micro-batch", "quiet", "x", float(x), dashed=True)
-        for i, x in enumerate(at)
-    ]
+    return [Rule("", "quiet", "x", float(x), dashed=True) for x in at]
