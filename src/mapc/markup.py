@@ -97,8 +97,9 @@ def opening(tag: str, **attributes: Any) -> Markup:
 
 
 def join(parts: Any, between: str = "") -> Markup:
-    """Return markup one after another; None is left out."""
-    return Markup(escape(between).join(escape(part) for part in parts if part is not None))
+    """Return markup one after another, with a text of ours between; None is left out."""
+    gap = between if isinstance(between, Markup) else between.translate(_ESCAPES)
+    return Markup(gap.join(escape(part) for part in parts if part is not None))
 
 
 def rows(pairs: Any, **attributes: Any) -> Markup:

@@ -156,13 +156,16 @@ def _legend(legend: Sequence[Mark], scale: Scale | None) -> Markup | None:
         for i, mark in enumerate(legend)
     ]
     if scale is not None:
+        low, high = (words(end, scale.unit) for end in (scale.low, scale.high))
+        if low == high and scale.low < scale.high:  # they differ in digits that are not shown
+            low, high = f"{scale.low:.9g}", f"{scale.high:.9g}"
         entries.append(
             element(
                 "li",
                 element("bdi", scale.label),
-                element("span", words(scale.low, scale.unit)),
+                element("span", low),
                 element("i", class_="ramp"),
-                element("span", words(scale.high, scale.unit)),
+                element("span", high),
                 class_="scale",
             )
         )

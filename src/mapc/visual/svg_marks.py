@@ -17,8 +17,9 @@ from mapc.markup import Markup, escape
 from mapc.visual.figure import Axis, FloatArray, Line, Mark, Points, Rects, Rule, Scale, Steps
 from mapc.visual.palette import heat_step
 
-EDGES = 600
-"""Rectangles of one figure up to which each has an edge in the colour of the ground."""
+EDGE_SHARE = 3 / 300
+"""Share of the width from which rectangles have an edge in the colour of the ground: three pixels
+on a telephone. Thinner ones would be nothing but edge."""
 
 
 @dataclass(frozen=True)
@@ -85,20 +86,30 @@ def draw_marks(
 
     ``series`` says for every mark which entry of the legend hides it.
     """
-    edged = sum(len(mark.titles) for mark in marks if isinstance(mark, Rects)) <= EDGES
     parts = []
     for mark, index in zip(marks, series, strict=True):
         classes = ["s", type(mark).__name__.lower(), mark.role]
         if isinstance(mark, Points) and mark.shape == "square":
             classes.append("square")
-        if isinstance(mark, Rects) and edged:
-            classes.append("edged")
+        thin = ""
+        if isinstance(mark, Rects):
+            share = _thinness(mark, x)
+            thin = f' data-w="{share:.4g}"'
+            if share >= EDGE_SHARE:
+                classes.append("edged")
         if getattr(mark, "dashed", False):
             classes.append("dashed")
-        parts.append(f'<g class="{escape(" ".join(classes))}" data-series="{index}">')
+        parts.append(f'<g class="{escape(" ".join(classes))}" data-series="{index}"{thin}>')
         parts.extend(_shapes(mark, x, y, scale))
         parts.append("</g>")
     return Markup("".join(parts))
+
+
+def _thinness(mark: Rects, x: Span) -> float:
+    """Return the share of the width that the thinner rectangles have: the lowest quarter."""
+    width = (x.at(mark.x1) - x.at(mark.x0)) / x.length
+    width = width[np.isfinite(width) & (width > 0)]
+    return float(np.quantile(width, 0.25)) if len(width) else 0.0
 
 
 def _shapes(mark: Mark, x: Span, y: Span, scale: Scale | None) -> Iterator[str]:

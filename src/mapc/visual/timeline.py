@@ -51,7 +51,7 @@ def figure(views: Sequence[View]) -> Figure | None:
     end = max(max(times), LEAST_SECONDS)
     first = max(min((t for t in times if t > 0), default=LEAST_SECONDS), LEAST_SECONDS)
     log = end / first >= 100
-    start = _power_below(first) if log else 0.0
+    start = 0.7 * first if log else 0.0
     marks: list[Mark] = []
     for view, steps in runs:
         marks.extend(_marks(view, steps, start, max(end, view.record.seconds or 0.0), len(runs)))
@@ -112,10 +112,6 @@ def _column(values: Sequence[float | None]) -> FloatArray:
     """Return values as a column; NaN for those that are not known."""
     known = [_known(value) for value in values]
     return column([math.nan if value is None else value for value in known])
-
-
-def _power_below(value: float) -> float:
-    return float(10.0 ** math.floor(math.log10(value) + 1e-9))
 
 
 def _marks(view: View, steps: list[Event], start: float, end: float, runs: int) -> list[Mark]:

@@ -2,7 +2,7 @@
 // Looking closer: tooltips, zoom, filter, legend, keyboard. The page says everything without it.
 (() => {
   const LOOK = "rect, .points path"; // what has a title of its own
-  const EDGES = 600; // rectangles in view up to which each has an edge
+  const EDGE = 3; // pixels of width from which rectangles have an edge
   const heard = document.getElementById("heard");
   const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
@@ -140,13 +140,12 @@
         Object.assign(axis, { from: axis.low, to: axis.high, ticks: [...axis.box.childNodes] });
       }
       this.firstGrid = this.grid.getAttribute("d");
-      this.rects = figure.querySelectorAll(".marks rect").length;
-      this.edged = [...figure.querySelectorAll(".rects.edged")];
       this.labels = [...figure.querySelectorAll(".rl")].map((label) => [
         label, label.getAttribute("style"), label.classList.contains("x") ? this.across : this.up,
       ]);
       this.tools();
       this.listen();
+      this.edge();
     }
 
     tools() {
@@ -251,12 +250,14 @@
       } else {
         this.relabel();
       }
-      const part = ((across.to - across.from) * (up.to - up.from)) /
-        ((across.high - across.low) * (up.high - up.low));
-      if (this.rects > EDGES) {
-        for (const group of this.figure.querySelectorAll(".rects")) {
-          group.classList.toggle("edged", this.rects * part <= EDGES);
-        }
+      this.edge();
+    }
+
+    edge() {
+      const { from, to, low, high } = this.across;
+      const wide = (this.area.clientWidth * (high - low)) / (to - from);
+      for (const group of this.figure.querySelectorAll(".rects")) {
+        group.classList.toggle("edged", wide * Number(group.dataset.w) >= EDGE);
       }
     }
 
