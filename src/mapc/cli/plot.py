@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -57,6 +58,9 @@ def plot(
     if output == STREAM:
         raise UsageError("-o -: does not say what to draw; expected a file, .pdf, .png or .svg")
     check_target(output, SUFFIXES, source=plan)
+    # what matplotlib logs of its caches and fonts is for those who write code against it
+    for name in ("matplotlib", "fontTools"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
     from mapc.visual import plots
 
     plots.check_size(options["width"], options["height"], None)
@@ -77,9 +81,9 @@ def _load(plan: str, front: str | None, comparison: str | None) -> View:
 
 
 def _list(view: View, as_json: bool) -> None:
-    from mapc.visual.pictures import figures
+    from mapc.visual.plots import there
 
-    found = figures(view)
+    found = there(view)
     if as_json:
         print_json({"figures": [_about(figure) for figure in found]})
     else:

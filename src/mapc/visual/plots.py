@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mapc.errors import InstanceError, UnavailableError, UsageError
 from mapc.files import write_whole
 from mapc.markup import clean
+from mapc.visual import timeline
 from mapc.visual.figure import Figure, Rects
 from mapc.visual.pictures import figures
 from mapc.visual.plots_layout import height_around
@@ -59,7 +60,21 @@ def require() -> None:
         raise UnavailableError(_ATTEMPTED)
 
 
-def choose(there: Sequence[Figure], key: str | None = None) -> Figure:
+def there(view: View) -> tuple[Figure, ...]:
+    """Return the figures of a plan: the family's, and the course of the run where it is known.
+
+    Raises
+    ------
+    InstanceError
+        Without a plan.
+    """
+    if view.plan is None:
+        raise InstanceError("no plan to draw", clean(view.label), "a run that found one")
+    course = timeline.figure([view])
+    return figures(view) if course is None else (*figures(view), course)
+
+
+def choose(found: Sequence[Figure], key: str | None = None) -> Figure:
     """Return the figure with a key, or without one the first.
 
     Raises
@@ -67,39 +82,40 @@ def choose(there: Sequence[Figure], key: str | None = None) -> Figure:
     UsageError
         If there is none, with the keys there are.
     """
-    if key is None and there:
-        return there[0]
-    for figure in there:
+    if key is None and found:
+        return found[0]
+    for figure in found:
         if figure.key == key:
             return figure
-    names = ", ".join(figure.key for figure in there) or "no figure at all"
+    names = ", ".join(figure.key for figure in found) or "no figure at all"
     raise UsageError(f"figure {clean(key, 40)!r}: not there; expected {names}")
 
 
-def of_view(view: View, key: str | None = None) -> Figure:
-    """Return one figure of a plan, by key or the family's first.
-
-    Raises
-    ------
-    InstanceError
-        Without a plan.
-    UsageError
-        For a key that the plan has no figure for.
-    """
-    if view.plan is None:
-        raise InstanceError("no plan to draw", clean(view.label), "a run that found one")
-    return choose(figures(view), key)
-
-
 def plot(view: View, path: str | Path, figure: str | None = None, **options: Any) -> Figure:
-    """Draw one figure of a plan into a file; the options are those of `save`.
+    """Draw one figure of a plan into a file: that of a key, or the family's first.
+
+    Parameters
+    ----------
+    view : View
+    path : path
+    figure : str, optional
+        Key.
+    **options
+        Those of `save`.
 
     Returns
     -------
     Figure
         What was drawn: its title, summary and note make a caption.
+
+    Raises
+    ------
+    InstanceError
+        Without a plan.
+    UsageError, UnavailableError
+        As `choose` and `save` do.
     """
-    chosen = of_view(view, figure)
+    chosen = choose(there(view), figure)
     save(chosen, path, **options)
     return chosen
 
@@ -218,7 +234,7 @@ def _drawn(figure: Figure, size: tuple[float, float], title: bool) -> Drawing:
     FigureCanvasAgg(drawing)
     axes = drawing.add_subplot()
     frame(axes, figure, size, title)
-    handles = add_marks(axes, figure)
+    handles = add_marks(axes, figure, size)
     legend(drawing, handles, size[0])
     scale_bar(drawing, axes, figure)
     return drawing

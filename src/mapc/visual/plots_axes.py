@@ -18,6 +18,7 @@ from mapc.visual.plots_layout import (
     legend_columns,
     title_lines,
     x_ticks,
+    y_label,
     y_ticks,
 )
 from mapc.visual.plots_marks import colours_of_values, norm
@@ -47,7 +48,7 @@ def frame(axes: Axes, figure: Figure, size: tuple[float, float], title: bool) ->
     low, high = domain(figure.y)
     axes.set_ylim(*((high, low) if figure.y.down else (low, high)))
     axes.set_xlabel(clean(figure.x.label, LABEL), **_NAMES)
-    axes.set_ylabel(clean(figure.y.label, LABEL), **_NAMES)
+    axes.set_ylabel(y_label(figure.y.label, room), **_NAMES)
     found, upright = x_ticks(figure.x, width)
     axes.set_xticks(*_split(found), rotation=90 if upright else 0, **_NAMES)
     axes.set_yticks(*_split(y_ticks(figure.y, room)), **_NAMES)

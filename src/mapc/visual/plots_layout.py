@@ -13,7 +13,7 @@ from typing import Final
 
 from mapc.markup import clean
 from mapc.visual.figure import Axis, Figure, Rule
-from mapc.visual.plots_style import RULE_SIZE, SIZE, TITLE_SIZE
+from mapc.visual.plots_style import LABEL_SIZE, RULE_SIZE, SIZE, TITLE_SIZE
 from mapc.visual.words import ticks
 
 TICK: Final = 28
@@ -79,6 +79,11 @@ def legend_columns(names: Sequence[str], width: float) -> int:
     return max(1, min(len(names), int(width / column)))
 
 
+def y_label(text: str, height: float) -> str:
+    """Return the name of the vertical axis in lines that fit axes of so many inches."""
+    return textwrap.fill(clean(text, LABEL), max(12, int(height * INCH / (LABEL_SIZE * EM))))
+
+
 # -- ticks ---------------------------------------------------------------------------------------
 
 
@@ -86,7 +91,7 @@ def x_ticks(axis: Axis, width: float) -> tuple[Ticks, bool]:
     """Return the ticks below a picture of so many inches, and whether their names stand upright."""
     room = max(0.5, width - 1.2)
     if not axis.names:
-        return cut(ticks(axis, max(2, int(room / 0.9)))), False
+        return cut(ticks(axis, max(3, int(room / 0.7)))), False
     letter = SIZE * EM / INCH
     longest = max(len(clean(name, TICK)) for name in axis.names)
     if longest <= 4:  # numbers: some are left out rather than all turned

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mapc.markup import clean
 from mapc.visual.figure import Figure, Line, Mark, Points, Rects, Rule, Scale, Steps
 from mapc.visual.palette import HEAT
-from mapc.visual.plots_layout import NAME
+from mapc.visual.plots_layout import INCH, NAME, domain
 from mapc.visual.plots_style import DASHED, DASHES, HATCHES, apart, colour, darker
 
 if TYPE_CHECKING:
@@ -21,17 +21,25 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-FEW = 1200
-"""Rectangles with edges of their own; more of them would be nothing but edges."""
+LEAST = 2.0
+"""Points that rectangles measure, most of them, to have edges; smaller ones would be all edge."""
+
+MANY = 100
+"""Dots of one mark that are drawn smaller."""
 
 _FILL = 0.25
-_SIZES = {"round": ("o", 9.0), "square": ("s", 8.0)}
+_SIZES = {"round": ("o", 13.0), "square": ("s", 11.0)}
 _ABOVE = 3.0  # of the axes and their grid
 
 
 @dataclass(frozen=True)
 class Ways:
-    """How roles are told apart in this figure, beside their colour."""
+    """How roles are told apart in this figure, beside their colour.
+
+    Attributes
+    ----------
+    hatches, solid, dashed : dict by role
+    """
 
     hatches: dict[str, Any]
     solid: dict[str, Any]
@@ -53,8 +61,8 @@ class Ways:
         return (self.dashed if mark.dashed else self.solid)[mark.role]
 
 
-def add_marks(axes: Axes, figure: Figure) -> list[Artist]:
-    """Draw all marks, in their order.
+def add_marks(axes: Axes, figure: Figure, size: tuple[float, float]) -> list[Artist]:
+    """Draw all marks, in their order, in a picture of so many inches.
 
     Returns
     -------
@@ -62,9 +70,10 @@ def add_marks(axes: Axes, figure: Figure) -> list[Artist]:
         For the legend, one for every name.
     """
     ways = Ways.of(figure.marks)
+    points = _points_of(figure, size)
     handles: dict[str, Artist] = {}
     for at, mark in enumerate(figure.marks):
-        artist = _artist(axes, mark, figure.scale, ways)
+        artist = _artist(axes, mark, figure.scale, ways, points)
         artist.set_gid(f"mark-{at}")
         artist.set_zorder(_ABOVE + at / 1000)
         # the domain of the axes is given; marks have no say in the layout either
@@ -81,11 +90,23 @@ def scale_of(marks: Sequence[Rects]) -> Scale:
     return Scale("", float(values.min()), float(values.max())) if values.size else Scale("", 0, 0)
 
 
-def _artist(axes: Axes, mark: Mark, scale: Scale | None, ways: Ways) -> Artist:
+def _points_of(figure: Figure, size: tuple[float, float]) -> tuple[float, float]:
+    """Return about how many points a unit of x and one of y are long; 0 where that differs."""
+    found = []
+    for axis, inches in ((figure.x, size[0] - 1.2), (figure.y, size[1] - 0.8)):
+        low, high = domain(axis)
+        found.append(0.0 if axis.log else max(0.3, inches) * INCH / (high - low))
+    return found[0], found[1]
+
+
+def _artist(
+    axes: Axes, mark: Mark, scale: Scale | None, ways: Ways, points: tuple[float, float]
+) -> Artist:
     if isinstance(mark, Rects):
-        return _rects(axes, mark, scale, ways)
+        return _rects(axes, mark, scale, ways, points)
     if isinstance(mark, Points):
         marker, size = _SIZES[mark.shape]
+        size = size / 2 if len(mark.x) > MANY else size
         return axes.scatter(
             mark.x, mark.y, s=size, marker=marker, color=colour(mark.role), linewidths=0
         )
@@ -106,7 +127,18 @@ def corners(mark: Rects) -> FloatArray:
     return np.stack([x, y], axis=2).astype(np.float64, copy=False)
 
 
-def _rects(axes: Axes, mark: Rects, scale: Scale | None, ways: Ways) -> Artist:
+def _edged(mark: Rects, points: tuple[float, float]) -> bool:
+    """Return whether rectangles are large enough for edges, half of them at least."""
+    sides = ((mark.x0, mark.x1, points[0]), (mark.y0, mark.y1, points[1]))
+    return all(
+        unit == 0 or not len(low) or float(np.median(high - low)) * unit >= LEAST
+        for low, high, unit in sides
+    )
+
+
+def _rects(
+    axes: Axes, mark: Rects, scale: Scale | None, ways: Ways, points: tuple[float, float]
+) -> Artist:
     from matplotlib.collections import PolyCollection
 
     places: Any = corners(mark)  # an array is drawn faster than the sequence that is declared
@@ -118,13 +150,13 @@ def _rects(axes: Axes, mark: Rects, scale: Scale | None, ways: Ways) -> Artist:
         cells.set_norm(norm(scale))
         return axes.add_collection(cells, autolim=False)
     face = colour(mark.role)
-    few = len(mark.x0) <= FEW
+    edged = _edged(mark, points)
     return axes.add_collection(
         PolyCollection(
             places,
             facecolors=face,
-            edgecolors=darker(face) if few else "face",
-            linewidths=0.3 if few else 0.15,
+            edgecolors=darker(face) if edged else "face",
+            linewidths=0.3 if edged else 0.15,
             hatch=ways.hatches.get(mark.role) or None,
         ),
         autolim=False,

@@ -15,13 +15,14 @@ SIZE: Final = 7.0
 """Points of the names of ticks and in the legend."""
 
 TITLE_SIZE: Final = 8.5
+LABEL_SIZE: Final = 7.5
 RULE_SIZE: Final = 6.5
 
 SETTINGS: Final[Mapping[str, Any]] = {
     # the font that comes with matplotlib: the same figure on every machine
     "font.family": ["DejaVu Sans"],
     "font.size": 8.0,
-    "axes.labelsize": 7.5,
+    "axes.labelsize": LABEL_SIZE,
     "figure.titlesize": TITLE_SIZE,
     "figure.titleweight": "bold",
     "xtick.labelsize": SIZE,
