@@ -14,7 +14,7 @@ from mapc.visual import timeline
 from mapc.visual.figure import Section
 from mapc.visual.page_beside import beside, differences
 from mapc.visual.page_style import policy, script, stylesheet
-from mapc.visual.page_words import again, differs, facts, said, tiles, verdict
+from mapc.visual.page_words import again, differs, facts, said, short, tiles, verdict
 from mapc.visual.svg import draw, table
 from mapc.visual.view import View
 
@@ -50,7 +50,10 @@ def page(views: Sequence[View], sections: Sequence[Sequence[Section]] | None = N
                 "main",
                 _beside(views) if several else _run(views[0]),
                 beside(views, sections),
-                *(_again(view, several) for view in views),
+                *(
+                    _again(view, name if several else None)
+                    for view, name in zip(views, short(views), strict=True)
+                ),
                 id="report",
                 tabindex="-1",
             ),
@@ -103,18 +106,21 @@ def _header(views: Sequence[View]) -> Markup:
         ),
         element(
             "div",
-            join(_top(view, several) for view in views),
+            join(
+                _top(view, name if several else None)
+                for view, name in zip(views, short(views), strict=True)
+            ),
             class_="views",
             style=f"--n:{len(views)}",
         ),
     )
 
 
-def _top(view: View, several: bool) -> Markup:
+def _top(view: View, name: str | None) -> Markup:
     word, rest, how = verdict(view)
     return element(
         "div",
-        element("p", element("bdi", escape(view.label, LONG)), class_="which") if several else None,
+        element("p", element("bdi", escape(name, LONG)), class_="which") if name else None,
         element(
             "p",
             element("b", word),
@@ -250,7 +256,9 @@ def _notes(view: View) -> Markup | None:
 def _beside(views: Sequence[View]) -> Markup:
     """Return figures and runs of several plans beside each other."""
     picture = timeline.figure(views)
-    steps = [(view, timeline.table(view)) for view in views]
+    steps = [
+        (view, name, timeline.table(view)) for view, name in zip(views, short(views), strict=True)
+    ]
     return join(
         (
             element("section", element("h2", "Side by side"), differences(views)),
@@ -263,13 +271,13 @@ def _beside(views: Sequence[View]) -> Markup:
                     join(
                         element(
                             "div",
-                            element("p", element("bdi", escape(view.label, LONG)), class_="which"),
+                            element("p", element("bdi", escape(name, LONG)), class_="which"),
                             table(found)
                             if found
                             else element("p", "Nothing is known of its steps."),
                             _notes(view),
                         )
-                        for view, found in steps
+                        for view, name, found in steps
                     ),
                     class_="views",
                     style=f"--n:{len(views)}",
@@ -279,11 +287,11 @@ def _beside(views: Sequence[View]) -> Markup:
     )
 
 
-def _again(view: View, several: bool) -> Markup:
+def _again(view: View, name: str | None) -> Markup:
     record = view.record
     heading = "How to do it again"
-    if several:
-        heading += f": {view.label}"
+    if name is not None:
+        heading += f": {name}"
     pairs = []
     if "seed" in record.asked:
         pairs.append(("seed", str(record.asked["seed"])))

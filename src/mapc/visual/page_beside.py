@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mapc.markup import Markup, clean, element, escape, join
+from mapc.markup import Markup, element, escape, join
 from mapc.visual.figure import Cell, Figure, Scale, Section, Table, together
-from mapc.visual.page_words import facts, gap, said, told
+from mapc.visual.page_words import gap, label_of, said, short, told
 from mapc.visual.svg import draw, table
+from mapc.visual.timeline import unit_of
 from mapc.visual.view import View
 from mapc.visual.words import words
 
 
 def beside(views: Sequence[View], sections: Sequence[Sequence[Section]]) -> Markup:
     """Return the sections of all views; those of the same key in one, their pictures in a row."""
+    names = short(views)
     keys = dict.fromkeys(section.key for of_view in sections for section in of_view)
     parts = []
     for key in keys:
         found = [
-            (view, section)
-            for view, of_view in zip(views, sections, strict=True)
+            (name, section)
+            for name, of_view in zip(names, sections, strict=True)
             for section in of_view
             if section.key == key
         ]
@@ -40,24 +42,24 @@ def _alone(section: Section) -> Markup:
     )
 
 
-def _row(found: Sequence[tuple[View, Section]]) -> Markup:
+def _row(found: Sequence[tuple[str, Section]]) -> Markup:
     figures = dict.fromkeys(figure.key for _, section in found for figure in section.figures)
     texts = dict.fromkeys(section.text for _, section in found if section.text)
     parts = []
     for key in figures:
         pairs = [
-            (view, figure)
-            for view, section in found
+            (name, figure)
+            for name, section in found
             for figure in section.figures
             if figure.key == key
         ]
         alike = common([figure for _, figure in pairs])
         parts.append(
-            _cells([(view, draw(figure)) for (view, _), figure in zip(pairs, alike, strict=True)])
+            _cells([(name, draw(figure)) for (name, _), figure in zip(pairs, alike, strict=True)])
         )
     most = max(len(section.tables) for _, section in found)
     parts.extend(
-        _cells([(view, table(s.tables[i])) for view, s in found if i < len(s.tables)])
+        _cells([(name, table(s.tables[i])) for name, s in found if i < len(s.tables)])
         for i in range(most)
     )
     return element(
@@ -68,16 +70,16 @@ def _row(found: Sequence[tuple[View, Section]]) -> Markup:
     )
 
 
-def _cells(cells: Sequence[tuple[View, Markup]]) -> Markup:
+def _cells(cells: Sequence[tuple[str, Markup]]) -> Markup:
     return element(
         "div",
         join(
             element(
                 "div",
-                element("p", element("bdi", escape(view.label, 1_000)), class_="which"),
+                element("p", element("bdi", escape(name, 1_000)), class_="which"),
                 content,
             )
-            for view, content in cells
+            for name, content in cells
         ),
         class_="views",
         style=f"--n:{len(cells)}",
@@ -115,46 +117,51 @@ def _both(first: Scale, second: Scale) -> Scale:
 
 def differences(views: Sequence[View]) -> Markup:
     """Return the figures of all views in one table, with what the second has more or less."""
-    two = len(views) == 2
-    labels = [clean(view.label) for view in views]
-    lines: list[tuple[Cell, ...]] = [
-        ("objective", *(said(view, view.objective) for view in views)),
-        ("bound", *(said(view, view.bound) for view in views)),
-        ("gap", *(words(gap(view), "share") for view in views)),
-        ("status", *(view.record.status or "unknown" for view in views)),
-        ("method", *(view.record.method or None for view in views)),
-        ("seconds", *(words(view.record.seconds) for view in views)),
+    run_unit = unit_of(views[0])
+    lines: list[tuple[str, str, list[Any], list[str | None]]] = [
+        ("objective", run_unit, *_each(views, lambda view: (view.objective, True))),
+        ("bound", run_unit, *_each(views, lambda view: (view.bound, True))),
+        ("gap", "share", *_each(views, lambda view: (gap(view), False), "share")),
+        ("status", "", *_each(views, lambda view: (view.record.status or None, False))),
+        ("method", "", *_each(views, lambda view: (view.record.method or None, False))),
+        ("seconds", "", *_each(views, lambda view: (view.record.seconds, False))),
     ]
-    figures: list[list[Any]] = [
-        [view.objective for view in views],
-        [view.bound for view in views],
-        [None] * len(views),
-        [None] * len(views),
-        [None] * len(views),
-        [view.record.seconds for view in views],
-    ]
-    keys = dict.fromkeys(key for view in views for key in view.facts)
-    for key in keys:
+    for key in dict.fromkeys(key for view in views for key in view.facts):
+        label, unit = label_of(key)
         values = [view.facts.get(key) for view in views]
-        named = [facts({key: value})[0] if value is not None else ("", None) for value in values]
-        label = next((name for name, _ in named if name), str(key))
-        lines.append((label, *(text for _, text in named)))
-        figures.append(values)
-    columns = ("", *labels)
-    if two:
-        lines = [(*line, _difference(*pair)) for line, pair in zip(lines, figures, strict=True)]
+        lines.append((label, unit, values, [told(value, unit) for value in values]))
+    columns: tuple[str, ...] = ("figure", *short(views))
+    body: list[tuple[Cell, ...]] = [(label, *texts) for label, _, _, texts in lines]
+    if len(views) == 2:
         columns = (*columns, "difference")
+        body = [
+            (*row, difference(values[0], values[1], unit))
+            for row, (_, unit, values, _) in zip(body, lines, strict=True)
+        ]
     note = ""
-    if any(view.problem is not views[0].problem for view in views[1:]) and _names(views) > 1:
-        note = "The plans are of different instances; their figures are not of one thing."
-    return table(Table("", columns, tuple(lines), note=note))
+    if len({told(view.facts.get("name")) for view in views}) > 1:
+        note = "The plans are of different instances: their figures are not of the same thing."
+    return table(Table("", columns, tuple(body), note=note))
 
 
-def _names(views: Sequence[View]) -> int:
-    return len({told(view.facts.get("name")) for view in views})
+def _each(
+    views: Sequence[View], what: Callable[[View], tuple[Any, bool]], unit: str = ""
+) -> tuple[list[Any], list[str | None]]:
+    """Return a figure of every view, as it is and in words (of the family, where so said)."""
+    found = [what(view) for view in views]
+    texts = [
+        said(view, value) if own else words(value, unit)
+        for view, (value, own) in zip(views, found, strict=True)
+    ]
+    return [value for value, _ in found], list(texts)
 
 
-def _difference(first: Any, second: Any) -> str | None:
+def difference(first: Any, second: Any, unit: str = "") -> str | None:
+    """Return how much more (+) or less (-) the second is, in words; None where that says nothing.
+
+    >>> difference(200, 100, "bytes"), difference(3, 3), difference("a", 3)
+    ('-100 B (-50 %)', 'none', None)
+    """
     for value in (first, second):
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
@@ -164,7 +171,7 @@ def _difference(first: Any, second: Any) -> str | None:
         return "none"
     change = second - first
     sign = "+" if change > 0 else "-"
-    text = f"{sign}{words(abs(change))}"
-    if first:
+    text = f"{sign}{words(abs(change), unit)}"
+    if first and unit != "share":
         text += f" ({sign}{words(abs(change / first), 'share')})"
     return text

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any, Final
 
 from mapc.markup import clean
@@ -18,6 +19,19 @@ GOOD, PLAIN, BAD = "good", "plain", "bad"
 _UNITS: Final = (("_bytes", "bytes"), ("_share", "share"), ("_ms", "ms"), ("_seconds", "s"))
 _LABELS: Final = {"m_r": "M_R", "m_p": "M_P", "m_h": "M_H"}
 _ITEMS: Final = 8
+
+
+def short(views: Sequence[View]) -> list[str]:
+    """Return what to call plans beside each other: file names without folders, where they differ.
+
+    Those that are called alike are numbered.
+    """
+    labels = [clean(view.label, 400) for view in views]
+    files = [PurePath(label).name or label for label in labels]
+    names = files if len(set(files)) == len(set(labels)) else labels
+    if len(set(names)) == len(names):
+        return names
+    return [f"{i}: {name}" for i, name in enumerate(names, start=1)]
 
 
 def said(view: View, value: Number | None) -> str:
@@ -121,12 +135,22 @@ def facts(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return figures with labels as people say them: ``peak_bytes`` in bytes, and so on."""
     found = []
     for key, value in values.items():
-        label, unit = str(key), ""
-        for ending, meant in _UNITS:
-            if label.endswith(ending):
-                label, unit = label.removesuffix(ending), meant
-        found.append((_LABELS.get(label, label.replace("_", " ")), told(value, unit)))
+        label, unit = label_of(str(key))
+        found.append((label, told(value, unit)))
     return found
+
+
+def label_of(key: str) -> tuple[str, str]:
+    """Return what a figure is called, and its unit.
+
+    >>> label_of("peak_bytes"), label_of("m_r_bytes")
+    (('peak', 'bytes'), ('M_R', 'bytes'))
+    """
+    unit = ""
+    for ending, meant in _UNITS:
+        if key.endswith(ending):
+            key, unit = key.removesuffix(ending), meant
+    return _LABELS.get(key, key.replace("_", " ")), unit
 
 
 def told(value: Any, unit: str = "") -> str:

@@ -75,10 +75,7 @@ def table(table: Table) -> Markup:
         element("th", element("bdi", name), scope="col", class_="n" if numeric[i] else None)
         for i, name in enumerate(table.columns)
     )
-    body = join(
-        Markup(f"<tr>{''.join(_cell(cell, units[i]) for i, cell in enumerate(row))}</tr>")
-        for row in shown
-    )
+    body = join(Markup(f"<tr>{''.join(map(_cell, row, units, numeric))}</tr>") for row in shown)
     notes = [table.note] if table.note else []
     if len(table.rows) > len(shown):
         notes.append(f"{len(shown):,} of {len(table.rows):,} rows are shown.")
@@ -100,12 +97,13 @@ def table(table: Table) -> Markup:
     )
 
 
-def _cell(cell: object, unit: str) -> str:
+def _cell(cell: object, unit: str, numeric: bool) -> str:
     if isinstance(cell, int | float) and not isinstance(cell, bool):
         exact = number(cell) if isinstance(cell, float) else str(cell)
         return f'<td class="n" data-v="{exact}">{escape(words(cell, unit))}</td>'
     if cell is None:
-        return f'<td class="n">{escape(words(None))}</td>'
+        side = ' class="n"' if numeric else ""
+        return f"<td{side}>{escape(words(None))}</td>"
     return f"<td><bdi>{escape(words(cell, unit))}</bdi></td>"
 
 

@@ -9,11 +9,15 @@ import numpy as np
 
 from mapc.solvers.base import Event, relative_gap
 from mapc.visual.figure import Axis, Figure, FloatArray, Mark, Points, Steps, Table, column
+from mapc.visual.page_words import short
 from mapc.visual.view import View
 from mapc.visual.words import words
 
 LEAST_SECONDS = 1e-3
 """Where a logarithmic axis of time starts at the latest."""
+
+RUNS = (("plan", "bound"), ("c6", "c6"), ("c4", "c4"), ("c7", "c7"), ("c5", "c5"), ("c8", "c8"))
+"""Colours of objective and bound of the first run, the second, ..."""
 
 ROWS = 200
 """Steps of a run that its table shows."""
@@ -41,20 +45,21 @@ def figure(views: Sequence[View]) -> Figure | None:
 
     None where no run has two steps to show.
     """
-    runs = [(view, _steps(view)) for view in views]
-    runs = [(view, steps) for view, steps in runs if len(steps) >= 2]
+    runs = [(view, name, _steps(view)) for view, name in zip(views, short(views), strict=True)]
+    runs = [run for run in runs if len(run[2]) >= 2]
     if not runs:
         return None
-    times = [step.time for _, steps in runs for step in steps] + [
-        view.record.seconds or 0.0 for view, _ in runs
+    times = [step.time for _, _, steps in runs for step in steps] + [
+        view.record.seconds or 0.0 for view, _, _ in runs
     ]
     end = max(max(times), LEAST_SECONDS)
     first = max(min((t for t in times if t > 0), default=LEAST_SECONDS), LEAST_SECONDS)
     log = end / first >= 100
     start = 0.7 * first if log else 0.0
     marks: list[Mark] = []
-    for view, steps in runs:
-        marks.extend(_marks(view, steps, start, max(end, view.record.seconds or 0.0), len(runs)))
+    for i, (view, name, steps) in enumerate(runs):
+        whose = f"{name}: " if len(runs) > 1 else ""
+        marks.extend(_marks(view, steps, (start, end), whose, RUNS[i % len(RUNS)]))
     return Figure(
         key="gap-over-time",
         title="Gap over time",
@@ -114,30 +119,36 @@ def _column(values: Sequence[float | None]) -> FloatArray:
     return column([math.nan if value is None else value for value in known])
 
 
-def _marks(view: View, steps: list[Event], start: float, end: float, runs: int) -> list[Mark]:
+def _marks(
+    view: View,
+    steps: list[Event],
+    ends: tuple[float, float],
+    whose: str,
+    roles: tuple[str, str],
+) -> list[Mark]:
     unit = unit_of(view)
-    whose = f" ({view.label})" if runs > 1 else ""
+    start, end = ends
     times = np.maximum([*(step.time for step in steps), end], start)
     plans = [
         step for step in steps if step.kind == "incumbent" and _known(step.objective) is not None
     ]
     return [
         Steps(
-            f"bound{whose}",
-            "bound",
+            f"{whose}bound",
+            roles[1],
             column(times),
             _column([step.bound for step in steps]),
             dashed=True,
         ),
         Steps(
-            f"objective{whose}",
-            "plan",
+            f"{whose}objective",
+            roles[0],
             column(times),
             _column([step.objective for step in steps]),
         ),
         Points(
-            f"better plans{whose}",
-            "plan",
+            f"{whose}better plans",
+            roles[0],
             column(np.maximum([step.time for step in plans], start)),
             _column([step.objective for step in plans]),
             tuple(
@@ -161,14 +172,14 @@ def _level_axis(marks: Sequence[Mark], unit: str) -> Axis:
     return Axis("objective", low - room, high + room, unit)
 
 
-def _summary(runs: Sequence[tuple[View, list[Event]]]) -> str:
+def _summary(runs: Sequence[tuple[View, str, list[Event]]]) -> str:
     parts = []
-    for view, steps in runs:
+    for _, name, steps in runs:
         plans = sum(step.kind == "incumbent" for step in steps)
         last = steps[-1]
         gap = relative_gap(_known(last.objective), _known(last.bound))
         text = f"{plans} better plan{'s' if plans != 1 else ''}"
         if gap is not None:
             text += f"; gap {words(gap, 'share')} at the end"
-        parts.append(f"{view.label}: {text}" if len(runs) > 1 else text)
+        parts.append(f"{name}: {text}" if len(runs) > 1 else text)
     return ". ".join(parts) + "."
