@@ -68,9 +68,9 @@ def bin_edges(shortest: int, longest: int) -> IntArray:
     fine = int(np.clip(BINS // max(1.0, doublings), 1, FINEST))
     low, high = int(np.floor(fine * np.log2(shortest))), int(np.ceil(fine * np.log2(longest + 1)))
     edges = np.unique(np.rint(2.0 ** (np.arange(low, high + 1) / fine)).astype(np.int64))
-    # rounding may leave the ends outside
-    edges[0], edges[-1] = min(edges[0], shortest), max(edges[-1], longest + 1)
-    return edges
+    # rounding leaves empty bins at the ends of few short lengths
+    first, last = np.searchsorted(edges, [shortest, longest], side="right")
+    return edges[first - 1 : last + 1]
 
 
 def _counts(seen: Groups, edges: IntArray) -> IntArray:
