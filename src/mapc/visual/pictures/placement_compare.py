@@ -32,13 +32,12 @@ def before_after_section(
     drawn = [one for one in others if one.key not in worse]
     top = largest([*drawn, ours], loads)
     figures = [
-        load_figure(
-            loads, one, f"before-{one.key.removesuffix('-global')}", f"Before: {one.name}", top
-        )
+        load_figure(loads, one, f"before-{short}", f"Before: {one.name}", top, beside=True)
         for one in drawn
+        for short in [one.key.removesuffix("-global")]
     ]
     if figures:
-        figures.append(load_figure(loads, ours, "after", "After: this plan", top))
+        figures.append(load_figure(loads, ours, "after", "After: this plan", top, beside=True))
     table = comparison_table(view, ours, others)
     text = "The load under what could be in force instead, all on one scale."
     return Section("before-after", "Before and after", left_out or text, tuple(figures), (table,))

@@ -52,9 +52,9 @@ class Side:
         ]
 
 
-def height_of(n_rows: int) -> int:
+def height_of(n_rows: int, most: int = 620) -> int:
     """Return pixels that give a row some, and a figure no more than a screen."""
-    return int(min(620, max(160, 90 + 9 * n_rows)))
+    return min(most, max(160, 90 + 9 * n_rows))
 
 
 def block_edges(shape: tuple[int, int], most: int = MAX_CELLS) -> tuple[list[int], list[int]]:
@@ -94,6 +94,7 @@ def heat(
     say: Say,
     by: np.ufunc = np.fmax,
     many: str = "at most ",
+    most: int = MAX_CELLS,
 ) -> tuple[Rects, str]:
     """Return cells coloured by value, and a note of what was merged, empty if nothing was.
 
@@ -108,11 +109,12 @@ def heat(
         What a block of cells shows of theirs: ``np.fmax`` or ``np.add``.
     many : str
         Before the words of a merged value.
+    most : int
+        Cells; where there are more, blocks of them are merged.
     """
     shape = (len(values), values.shape[1])
     there = int((~np.isnan(values)).sum())
-    most = values.size if there <= MAX_CELLS else MAX_CELLS
-    rows, columns = block_edges(shape, most)
+    rows, columns = block_edges(shape, values.size if there <= most else most)
     whole = (len(rows) - 1, len(columns) - 1) == shape
     blocks = values if whole else merged(values, rows, columns, by)
     row, col = np.nonzero(~np.isnan(blocks))

@@ -20,7 +20,7 @@ from mapc.visual.figure import (
     Table,
     column,
 )
-from mapc.visual.pictures.placement_heat import heat, height_of
+from mapc.visual.pictures.placement_heat import MAX_CELLS, heat, height_of
 from mapc.visual.pictures.placement_layouts import (
     MAX_NAME,
     Layout,
@@ -33,6 +33,8 @@ from mapc.visual.pictures.placement_layouts import (
 ROLES = {"contiguous": "c8", "eplb": "c2", "eplb-global": "c2", "in-force": "c6"}
 """Colours of the baselines where they share a picture."""
 MAX_ROWS = 10
+MAX_BESIDE = 2_048
+"""Cells of heat maps of which there are several."""
 DUST = 1e-12
 """Load above the mean, relative to it, that is rounding of sums."""
 
@@ -89,12 +91,15 @@ def load_section(loads: Loads, ours: Layout, others: Sequence[Layout]) -> Sectio
     return Section("load", "Load", text, figures, tables)
 
 
-def load_figure(loads: Loads, layout: Layout, key: str, title: str, top: float) -> Figure:
-    """Return the heat map of one layout on the scale from 1 to ``top``."""
+def load_figure(
+    loads: Loads, layout: Layout, key: str, title: str, top: float, beside: bool = False
+) -> Figure:
+    """Return the heat map of one layout on the scale from 1 to ``top``; smaller beside others."""
     problem = loads.problem
     down, across = layer_side(problem), rank_side(problem)
     cells = loads.cells(layout)
-    rects, note = heat(cells, down, across, lambda v: f"{v:.6g} times the mean")
+    most = MAX_BESIDE if beside else MAX_CELLS
+    rects, note = heat(cells, down, across, lambda v: f"{v:.6g} times the mean", most=most)
     marks: tuple[Mark, ...] = (rects,)
     if problem.dead.any():
         marks = (_dead(problem), rects)
@@ -111,11 +116,17 @@ def load_figure(loads: Loads, layout: Layout, key: str, title: str, top: float) 
         x=across.axis(),
         y=down.axis(down=True),
         marks=marks,
-        scale=Scale("load / mean of the layer", 1.0, top),
-        height=height_of(problem.n_layers),
+        scale=Scale(_scale_label(top), 1.0, top),
+        height=height_of(problem.n_layers, 400 if beside else 620),
         note=" ".join(part for part in (loads.words, note) if part),
-        table=_worst_layers(loads, layout) if key == "load" else None,
+        table=None if beside else _worst_layers(loads, layout),
     )
+
+
+def _scale_label(top: float) -> str:
+    """Return what colours say, and up to what where that is too close to 1 for few digits."""
+    text = "load / mean of the layer"
+    return f"{text}, up to {top:.8g}" if 1 < top < 1.001 else text
 
 
 def largest(layouts: Sequence[Layout], loads: Loads) -> float:
@@ -146,14 +157,18 @@ def _worst_layers(loads: Loads, layout: Layout) -> Table:
         (
             str(loads.problem.layer_ids[layer]),
             names[int(np.nanargmax(cells[layer]))],
-            float(peaks[layer]),
+            float(peaks[layer]) - 1.0,
         )
         for layer in order.tolist()
     )
     n = loads.problem.n_layers
     note = f"{len(rows)} of {n} layers." if n > len(rows) else ""
     return Table(
-        "Layers with the largest load", ("layer", "rank", "largest load / mean"), rows, note=note
+        "Layers with the largest load",
+        ("layer", "rank", "above the mean load"),
+        rows,
+        ("", "", "share"),
+        note,
     )
 
 

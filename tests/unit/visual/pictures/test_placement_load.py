@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mapc import api
 from mapc.models.placement.plan import PlacementPlan
 from mapc.models.placement.problem import (
     EQUAL,
@@ -142,3 +143,74 @@ def permuted(
         if split.shape[2] > 1 and by_rank:
             split = split[:, :, order]
     return other, PlacementPlan(plan.slots[:, order], split)
+
+
+def test_the_worst_layers_and_ranks_are_listed() -> None:
+    problem = api.generate("placement", layers=14, experts=12, ranks=4, seed=3)
+    problem = problem.replace(layer_ids=np.arange(3, 17), model_layers=17)
+    plan = random_order(problem)
+    load = figures(sections(view_of(problem, plan)))["load"]
+    heat = cells(load)
+    assert load.table is not None
+    assert len(load.table.rows) == 10
+    assert load.table.note == "10 of 14 layers."
+    worst = sorted(heat.max(axis=1), reverse=True)[:10]
+    for (layer, rank, above), most in zip(load.table.rows, worst, strict=True):
+        row = heat[int(str(layer)) - 3]
+        assert row.max() == most
+        assert above == most - 1
+        assert rank == problem.cluster.names[int(row.argmax())]
+    assert load.table.rows[0][1] in load.summary
+    assert f"in layer {load.table.rows[0][0]}." in load.summary
+
+
+def random_order(problem: PlacementProblem) -> PlacementPlan:
+    """Every expert once, in random order."""
+    rng = np.random.default_rng(0)
+    order = [rng.permutation(problem.n_experts) for _ in range(problem.n_layers)]
+    return PlacementPlan(np.stack(order).reshape(problem.n_layers, problem.n_ranks, -1))
+
+
+@CHECKED
+@given(problems(profiles=2), st.integers(0, 2**20))
+def test_profiles_are_listed(problem: PlacementProblem, seed: int) -> None:
+    plan = random_plan(problem, seed)
+    verdict = verify(problem, plan)
+    (table,) = sections(view_of(problem, plan))[0].tables
+    balance = {row[0]: row[2] for row in table.rows}
+    assert balance == verdict.facts["balancedness_by_profile"]
+    steps = [float(str(row[3])) for row in table.rows]
+    total = max(steps) if problem.cost.profiles == WORST else sum(steps)
+    assert total == pytest.approx(verdict.objective, rel=1e-12)
+
+
+def test_many_ranks_are_merged_by_the_largest() -> None:
+    problem = api.generate("placement", layers=40, experts=128, ranks=128, seed=1)
+    shown = figures(sections(view_of(problem, random_order(problem))))
+    for key, most in (("load", 4_096), ("after", 2_048), ("before-contiguous", 2_048)):
+        (rects,) = shown[key].marks
+        assert isinstance(rects, Rects)
+        assert rects.values is not None
+        assert most / 3 < len(rects.values) <= most
+        assert "largest value" in shown[key].note
+    (fine,) = shown["load"].marks
+    (coarse,) = shown["after"].marks
+    assert isinstance(fine, Rects)
+    assert isinstance(coarse, Rects)
+    assert fine.values is not None
+    assert coarse.values is not None
+    assert fine.values.max() == coarse.values.max()
+
+
+def test_a_scale_close_to_one_says_where_it_ends() -> None:
+    problem = api.generate("placement", layers=1, experts=2, ranks=2, seed=0)
+    plan = random_order(problem)
+    for counts, label in (
+        ([10_001, 10_000], "load / mean of the layer, up to 1.00005"),
+        ([3, 1], "load / mean of the layer"),
+        ([1, 1], "load / mean of the layer"),
+    ):
+        near = problem.replace(counts=np.array([[counts]]))
+        scale = figures(sections(view_of(near, plan)))["load"].scale
+        assert scale is not None
+        assert scale.label == label
