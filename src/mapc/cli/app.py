@@ -23,6 +23,9 @@ from mapc.errors import ExitCode, MapcError
 DEBUG = "MAPC_DEBUG"
 """Environment variable: set, an internal error shows its traceback."""
 
+COMPLETE = "_MAPC_COMPLETE"
+"""Environment variable: set by shells that ask how a line could go on."""
+
 COMMANDS = {
     "solve": "mapc.cli.solve:solve",
     "check": "mapc.cli.check:check",
@@ -41,6 +44,7 @@ COMMANDS = {
     "solvers": "mapc.cli.solvers:solvers",
     "warmup": "mapc.cli.warmup:warmup",
     "schema": "mapc.cli.schema:schema",
+    "completion": "mapc.cli.completion:completion",
 }
 """Commands by name, in the order in which help lists them; ``module:attribute``."""
 
@@ -99,6 +103,10 @@ class App(click.Group):
             return run()
 
         lenient()
+        if os.environ.get(COMPLETE):
+            from mapc.cli.completing import register
+
+            register()
         code = guarded(run)
         finish()
         sys.exit(int(code))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from mapc.cli.completing import methods as methods_named
 from mapc.cli.describe import brief, percent
 from mapc.cli.families import compared
 from mapc.cli.live import LiveLine, clock, duration
@@ -37,7 +38,12 @@ _NOTHING = "-"
     help="Wall time of each method; 0 or none: no clock, the same answer on every machine.",
 )
 @click.option(
-    "--method", "methods", multiple=True, metavar="NAME", help="Compare only this. Repeatable."
+    "--method",
+    "methods",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=methods_named,
+    help="Compare only this. Repeatable.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
 @click.option("-q", "--quiet", is_flag=True, help="No progress on standard error.")

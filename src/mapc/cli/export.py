@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mapc.cli.completing import runtimes
 from mapc.cli.declared import flag, given
 from mapc.cli.output import print_columns, print_json, streaming
 from mapc.cli.reading import json_option
@@ -64,7 +65,12 @@ def _runtime(args: Sequence[str]) -> str:
     "that breaks a rule is not exported (exit code 7).",
 )
 @click.argument("plan", required=False)
-@click.option("--to", metavar="RUNTIME", help="Who loads the file; with --help: its options.")
+@click.option(
+    "--to",
+    metavar="RUNTIME",
+    shell_complete=runtimes,
+    help="Who loads the file; with --help: its options.",
+)
 @click.option("-o", "--output", default=STREAM, metavar="FILE", help="[default: standard output]")
 @click.option("--list", "listing", is_flag=True, help="List the runtimes.")
 @json_option

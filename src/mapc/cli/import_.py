@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mapc.cli.completing import importers
 from mapc.cli.declared import flag, given
 from mapc.cli.reading import FILE_HELP, budget_option, json_option, read_problem, reading_options
 from mapc.cli.target import check_instance_target
@@ -73,7 +74,7 @@ def command_of(importer: Importer) -> click.Command:
     options_metavar="[IMPORTER] [OPTIONS]",
     epilog=f"{FILE_HELP} A file that is called like an importer: ./hawq.",
 )
-@click.argument("file")
+@click.argument("file", shell_complete=importers)
 @reading_options
 @output_option
 @json_option

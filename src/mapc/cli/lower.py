@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mapc.cli.completing import formulations
 from mapc.cli.describe import fact_rows
 from mapc.cli.output import print_json, print_table
 from mapc.cli.reading import FILE_HELP, json_option, read_problem, reading_options
@@ -20,6 +21,7 @@ SUFFIXES = (".mps", ".lp", ".pb", ".pb.txt")
 @reading_options
 @click.option(
     "--formulation",
+    shell_complete=formulations,
     metavar="NAME",
     help="Memory: gap (the default), cosma, forced-spans. Buffers: "
     "no-overlap-2d, banks (of those with banks).",

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mapc.cli.completing import families, formulations
+from mapc.cli.completing import methods as methods_named
 from mapc.cli.output import one_line, print_json, say
 from mapc.cli.reading import json_option, parse_seconds, read_problem, reading_options
 from mapc.errors import UsageError
@@ -24,7 +26,12 @@ if TYPE_CHECKING:
 @click.argument("name")
 @click.argument("file", required=False)
 @reading_options
-@click.option("--kind", metavar="FAMILY", help="With --generate: which generator.")
+@click.option(
+    "--kind",
+    metavar="FAMILY",
+    shell_complete=families,
+    help="With --generate: which generator.",
+)
 @click.option(
     "--generate",
     "generated",
@@ -42,6 +49,7 @@ if TYPE_CHECKING:
     "methods",
     multiple=True,
     metavar="NAME",
+    shell_complete=methods_named,
     help="Have the gate run only this. Repeatable.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Of the gate's runs.")
@@ -50,6 +58,7 @@ if TYPE_CHECKING:
     "models",
     multiple=True,
     metavar="FORMULATION",
+    shell_complete=formulations,
     help="Limit the size of this model. Repeatable. [default: all, in tier 1]",
 )
 @click.option(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mapc.cli.completing import families
 from mapc.cli.output import print_json, say
 from mapc.cli.reading import json_option, parse_seconds
 from mapc.errors import CheckError, UsageError
@@ -29,7 +30,12 @@ if TYPE_CHECKING:
     help="Only these instances. Repeatable. [default: 1 and 2]",
 )
 @click.option(
-    "--kind", "kinds", multiple=True, metavar="FAMILY", help="Only this family. Repeatable."
+    "--kind",
+    "kinds",
+    multiple=True,
+    metavar="FAMILY",
+    shell_complete=families,
+    help="Only this family. Repeatable.",
 )
 @click.option(
     "--name", "names", multiple=True, metavar="NAME", help="Only this instance. Repeatable."

@@ -88,7 +88,7 @@ def simulate(
     as_json: bool,
     **cluster: Any,
 ) -> None:
-    """Plan STEPS global batches of the lengths in FILE in several ways.
+    """Plan STEPS batches of the lengths in FILE in several ways.
 
     Every plan is verified; times are those of the cost model. After Ctrl-C the steps that were
     finished are shown.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mapc.cli.completing import methods as methods_named
 from mapc.cli.describe import percent, with_gap_over_time
 from mapc.cli.families import result_keys, result_rows
 from mapc.cli.front import SUFFIXES, parse_points, run_front
@@ -40,7 +41,12 @@ if TYPE_CHECKING:
 )
 @click.option("--gap", type=float, default=0.0, metavar="X", help="Relative gap to stop at.")
 @click.option(
-    "--method", "methods", multiple=True, metavar="NAME", help="Run only this. Repeatable."
+    "--method",
+    "methods",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=methods_named,
+    help="Run only this. Repeatable.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
 @click.option("--workers", type=click.IntRange(1, 1024), default=1, show_default=True)
