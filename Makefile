@@ -2,6 +2,7 @@
 # make test        run the tests
 # make install     .venv/bin/mapc with all a developer needs
 # make lint        ruff and mypy
+# make chromium    Debian's browser and driver, which some tests use (needs root)
 # make docs        the documentation site in out/site, its links checked
 # make quickstart  do what docs/quickstart.md says, in a new environment (asks the package index)
 # make regress     hold every instance of instances/ to the quality recorded
@@ -22,7 +23,7 @@ CANDIDATES := $(strip $(PYTHON) python3 python3.11 python3.12 python3.13 python3
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test install lint docs quickstart regress bench clean environment
+.PHONY: help demo test install lint chromium docs quickstart regress bench clean environment
 
 help:
 	@sed -n 's/^# //p;/^$$/q' Makefile
@@ -81,6 +82,13 @@ demo: $(DEMO_STAMP)
 # a worker for every core, four at most; files stay whole, as their tests share what is costly
 test: $(DEV_STAMP)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+# tests that open reports in a browser are skipped without it
+chromium:
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -qq -y --no-install-recommends chromium chromium-driver >/dev/null; }
+	@chromium --version 2>/dev/null
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .

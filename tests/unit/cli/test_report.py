@@ -1,0 +1,207 @@
+import json
+import signal
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+
+class Words(HTMLParser):
+    """The text of a page, without its script and its style, and the tags it has."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.words, self.tags, self._silent = [], [], 0
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._silent += tag in ("script", "style")
+
+    def handle_endtag(self, tag):
+        self._silent -= tag in ("script", "style")
+
+    def handle_data(self, data):
+        if not self._silent:
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+def read(path):
+    return Words(Path(path).read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def plan(run, net, tmp_path):
+    path = tmp_path / "plan.json"
+    done = run("solve", net, "--scratchpad", "12", "--seed", "5", "-q", "-o", path)
+    assert done.exit_code == 0
+    return path
+
+
+def test_a_report_says_what_was_asked_found_and_proven(run, plan, tmp_path):
+    output = tmp_path / "report.html"
+    done = run("report", plan, "-o", output)
+    assert done.exit_code == 0
+    assert f"{output}" in done.stdout.replace("\n", "")
+    page = read(output)
+    for words in ("8 B extra off-chip traffic", "optimal", "seed", "5", "mapc solve", "net"):
+        assert words in page.text
+    assert "eviction" in page.text  # who found it
+    assert [tag for tag, _ in page.tags].count("h1") == 1
+
+
+def test_nothing_is_loaded_from_elsewhere(run, plan, tmp_path):
+    output = tmp_path / "report.html"
+    run("report", plan, "-o", output)
+    page = read(output)
+    for tag, attributes in page.tags:
+        assert not {"src", "srcset", "xlink:href"} & attributes.keys(), tag
+        assert tag not in ("link", "iframe", "object", "embed", "base")
+        assert (attributes.get("href") or "#").startswith("#")
+    (policy,) = [a["content"] for t, a in page.tags if a.get("http-equiv")]
+    assert policy.startswith("default-src 'none'")
+
+
+def test_the_same_plan_gives_the_same_bytes(run, plan, tmp_path):
+    for name in ("one.html", "two.html"):
+        run("report", plan, "-o", tmp_path / name)
+    assert (tmp_path / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
+
+
+def test_json_and_standard_output(run, plan, tmp_path):
+    output = tmp_path / "report.html"
+    facts = json.loads(run("report", plan, "-o", output, "--json").stdout)
+    assert facts["bytes"] == output.stat().st_size
+    (one,) = facts["plans"]
+    assert (one["kind"], one["objective"], one["bound"], one["valid"]) == ("memory", 8, 8, True)
+    assert run("report", plan, "-o", "-").stdout == output.read_text(encoding="utf-8")
+    assert run("report", plan, "-o", "-", "--json").exit_code == 2
+
+
+def test_two_plans_stand_side_by_side(run, net, plan, tmp_path):
+    other, output = tmp_path / "other.json", tmp_path / "report.html"
+    run("solve", net, "--scratchpad", "16", "-q", "-o", other)
+    assert run("report", plan, other, "-o", output).exit_code == 0
+    text = read(output).text
+    assert "plan.json" in text
+    assert "other.json" in text
+
+
+def test_plans_of_two_families_have_no_page_in_common(run, plan, layers, tmp_path):
+    other, output = tmp_path / "bits.json", tmp_path / "report.html"
+    run("solve", layers, "-q", "-o", other)
+    done = run("report", plan, other, "-o", output)
+    assert done.exit_code == 2
+    assert "plans of bits and memory" in done.stderr
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["missing.json", "-o", "report.html"], 5),
+        (["{plan}", "-o", "report.pdf"], 2),
+        (["{plan}", "-o", "nowhere/report.html"], 2),
+        (["{net}", "-o", "report.html"], 5),
+        (["{plan}", "-o", "report.html", "--front", "{net}"], 5),
+        (["{plan}", "-o", "report.html", "--comparison", "{net}"], 5),
+        (["{plan}"], 2),
+        (["-o", "report.html"], 2),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(
+    run, net, plan, tmp_path, monkeypatch, arguments, code
+):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    done = run("report", *(a.format(plan=plan, net=net) for a in arguments))
+    assert done.exit_code == code
+    if code == 5:
+        assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_broken_plan_is_drawn_and_called_broken(run, plan, tmp_path):
+    document = json.loads(plan.read_text())
+    document["plan"]["order"] = document["plan"]["order"][::-1]
+    plan.write_text(json.dumps(document))
+    output = tmp_path / "report.html"
+    done = run("report", plan, "-o", output)
+    assert done.exit_code == 0
+    assert "breaks" in done.stderr
+    assert "before" in read(output).text  # the first rule it breaks
+
+
+# -- runs without a plan --------------------------------------------------------------------------
+
+
+def test_an_infeasible_run_leaves_a_report(run, net, tmp_path):
+    output, plan = tmp_path / "report.html", tmp_path / "plan.json"
+    done = run("solve", net, "--scratchpad", "11", "-q", "-o", plan, "--report", output)
+    assert done.exit_code == 3
+    text = read(output).text
+    assert "infeasible" in text
+    assert "--scratchpad 11" in text  # the command as given
+    assert not plan.exists()
+
+
+def test_a_run_that_finds_nothing_leaves_a_report(run, net, tmp_path, monkeypatch):
+    from mapc.solvers.base import Status
+    from mapc.solvers.result import Result
+
+    nothing = Result("memory", Status.UNKNOWN, bound=4, reason="the limit was reached before")
+    monkeypatch.setattr("mapc.api.solve", lambda *a, **k: nothing)
+    output = tmp_path / "report.html"
+    done = run("solve", net, "--scratchpad", "12", "-q", "--report", output)
+    assert done.exit_code == 4
+    text = read(output).text
+    assert "the limit was reached before" in text
+    assert "4 B" in text  # what is proven all the same
+
+
+def test_a_method_that_fails_leaves_a_report(run, net, tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise ZeroDivisionError("of <b>all</b> things")
+
+    monkeypatch.setattr("mapc.api.solve", fail)
+    output = tmp_path / "report.html"
+    done = run("solve", net, "--scratchpad", "12", "-q", "--report", output)
+    assert done.exit_code == 1
+    page = read(output)
+    assert "failed: ZeroDivisionError: of <b>all</b> things" in page.text
+    assert "b" not in [tag for tag, _ in page.tags]
+
+
+def test_a_report_of_the_smallest_capacity(run, net, tmp_path):
+    output, plan = tmp_path / "report.html", tmp_path / "plan.json"
+    done = run("solve", net, "--minimize", "peak", "-q", "-o", plan, "--report", output)
+    assert done.exit_code == 0
+    assert "a peak of 16 B" in read(output).text
+    again = tmp_path / "again.html"
+    assert run("report", plan, "-o", again).exit_code == 0
+    assert "a peak of 16 B" in read(again).text
+
+
+def test_no_report_of_a_front(run, net, tmp_path):
+    done = run("solve", net, "--front", "--report", tmp_path / "report.html")
+    assert done.exit_code == 2
+    assert "--report" in done.stderr
+
+
+def test_an_interrupted_run_leaves_a_report(start, wide, tmp_path):
+    """Ctrl-C after the first plan: the plan found so far, and that it was cut short."""
+    output = tmp_path / "report.html"
+    process = start("solve", wide, "--scratchpad", "M_R", "--time-limit", 300, "--report", output)
+    for line in process.stderr:
+        if " incumbent: " in line:
+            break
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "interrupted" in read(output).text
