@@ -1,9 +1,7 @@
 """``docs/quickstart.md`` done exactly as written, by somebody who has a copy of the repository.
 
 A fresh copy, a fresh home, one shell for all commands, a virtual environment made by the page and a
-real installation into it. In the page, ``<!-- step: NAME -->`` before a fenced block is a file the
-reader saves, ``<!-- step -->`` commands the reader types; lines shown have to occur in the output,
-in order, where ``...`` stands for anything.
+real installation into it.
 
 It asks the package index, so it runs by `make quickstart` only, which sets ``MAPC_QUICKSTART``.
 """
@@ -19,47 +17,13 @@ from pathlib import Path
 
 import pytest
 
+from following import follow, script
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "quickstart.md"
 REPORTS = ("report.html", "same.html", "formats.html", "placement.html", "groups.html")
 ENOUGH = 1_800
 """Seconds after which the shell hangs, on any machine."""
-VARIES = ("seconds", "method")
-
-_STEP = re.compile(r"^<!-- step(?:: (?P<file>\S+))? -->\n```\w+\n(?P<text>.*?)^```$", re.M | re.S)
-_FENCES = re.compile(r"^```(?:console|python|text)$", re.M)
-
-
-def steps() -> list[tuple[str | None, str]]:
-    return [(found["file"], found["text"]) for found in _STEP.finditer(PAGE.read_text("utf-8"))]
-
-
-def script() -> tuple[str, list[tuple[str, list[str]]]]:
-    """One shell script for the whole page, and what each command is shown to print."""
-    lines, shown = ["set -e"], []
-    for file, text in steps():
-        if file is not None:
-            lines += [f"cat > {file} <<'END OF FILE'", text.rstrip("\n"), "END OF FILE"]
-            continue
-        for line in text.splitlines():
-            if line.startswith("$ "):
-                lines += [f"printf '\\n%s\\n' 'command {len(shown)}'", line[2:]]
-                shown.append((line[2:], []))
-            else:
-                shown[-1][1].append(line)
-    return "\n".join([*lines, "echo", "echo the end"]) + "\n", shown
-
-
-def missing(expected: list[str], output: str) -> str | None:
-    """The first line shown that does not occur, in order."""
-    lines = iter([" ".join(line.split()) for line in output.splitlines()])
-    for line in expected:
-        words = " ".join(line.split())
-        words = next((f"{label} ..." for label in VARIES if words.startswith(label + " ")), words)
-        wanted = re.compile(".*".join(re.escape(part) for part in words.split("...")) + r"\Z")
-        if not any(wanted.match(found) for found in lines):
-            return line
-    return None
 
 
 class Whole(HTMLParser):
@@ -92,11 +56,20 @@ class Whole(HTMLParser):
 
 
 def repository(folder: Path) -> Path:
-    """A copy of what a reader gets who clones the repository: files under version control."""
+    """A copy of what a reader gets who clones the repository, without what git ignores."""
     target = folder / "mapc"
     target.mkdir()
     names = subprocess.run(
-        ["git", "ls-files", "-z", "src", "pyproject.toml", "README.md", "LICENSE"],
+        [
+            "git",
+            "ls-files",
+            "-coz",
+            "--exclude-standard",
+            "src",
+            "pyproject.toml",
+            "README.md",
+            "LICENSE",
+        ],
         cwd=ROOT,
         capture_output=True,
         check=True,
@@ -133,39 +106,21 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-def test_every_command_and_file_of_the_page_is_a_step() -> None:
-    text = PAGE.read_text("utf-8")
-    assert len(steps()) == len(_FENCES.findall(text)) >= 10
-    assert len(re.findall(r"^\$ ", text, re.M)) == len(script()[1])
-    made = {word for command, _ in script()[1] for word in command.split()}
+def test_every_command_of_the_page_is_a_step() -> None:
+    _, commands = script(PAGE)
+    assert len(commands) == len(re.findall(r"^\$ ", PAGE.read_text("utf-8"), re.M)) >= 20
+    made = {word for command, _ in commands for word in command.split()}
     assert {report for report in REPORTS if report != "same.html"} <= made
 
 
 @pytest.mark.skipif(
-    "MAPC_QUICKSTART" not in os.environ, reason="installs packages: make quickstart"
+    "MAPC_QUICKSTART" not in os.environ, reason="installs packages; run by make quickstart"
 )
 def test_a_first_time_reader_gets_there(tmp_path: Path) -> None:
     folder = repository(tmp_path)
-    text, shown = script()
-    done = subprocess.run(
-        ["bash", "--noprofile", "--norc"],
-        input=text,
-        cwd=folder,
-        env=environment(tmp_path),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=ENOUGH,
-    )
-    assert done.returncode == 0, done.stdout
-    assert done.stdout.endswith("the end\n"), done.stdout
-    outputs = re.split(r"^command \d+\n", done.stdout, flags=re.M)[1:]
-    assert len(outputs) == len(shown)
-    for (command, expected), output in zip(shown, outputs, strict=True):
-        assert missing(expected, output) is None, f"$ {command}\n{output}"
+    follow(PAGE, folder, environment(tmp_path), ENOUGH)
     for name in REPORTS:
-        report = (folder / name).read_text("utf-8")
-        page = Whole(report)
+        page = Whole((folder / name).read_text("utf-8"))
         assert page.open == [], name
         assert page.count["svg"] >= 1, name
         assert page.count["table"] >= 1, name
