@@ -192,8 +192,8 @@ def _plot(figure: Figure, x: Span, y: Span, series: Sequence[int]) -> Markup:
         class_="plot",
         # text size is unknown here: ticks of a vertical axis get room by their characters
         style=f"--h:{int(figure.height)}px;--yw:{min(24, longest)};--xn:{max(1, len(across))}",
-        data_x=_axis_data(figure.x),
-        data_y=_axis_data(figure.y),
+        data_x=_axis_data(figure.x, x),
+        data_y=_axis_data(figure.y, y),
     )
 
 
@@ -201,13 +201,17 @@ def _rows(figure: Figure) -> int:
     return max(2, min(len(figure.y.names) or 7, figure.height // (18 if figure.y.names else 44)))
 
 
-def _axis_data(axis: Axis) -> str:
-    """Return what the script has to know to label a part of an axis."""
+def _axis_data(axis: Axis, span: Span) -> str:
+    """Return what the script has to know to label a part of an axis.
+
+    A value is ``coordinate * factor + offset``, and with ``log`` ten to the power of that.
+    """
     names = [clean(name, NAME) for name in axis.names] if len(axis.names) <= NAMES else []
-    return json.dumps(
-        {"unit": axis.unit, "log": Span.of(axis).log, "names": names, "down": axis.down},
-        separators=(",", ":"),
-    )
+    found = {
+        **{"unit": axis.unit, "log": span.log, "names": names, "down": axis.down},
+        **{"factor": span.factor, "offset": span.offset},
+    }
+    return json.dumps(found, separators=(",", ":"))
 
 
 def _ticks(axis: Axis, span: Span, most: int) -> list[tuple[float, str]]:
@@ -221,11 +225,16 @@ def _ticks(axis: Axis, span: Span, most: int) -> list[tuple[float, str]]:
 
 
 def _tick(share: float, text: str, axis: Axis, direction: str) -> Markup:
-    if direction == "x":
-        side, place = "left", share
-    else:
-        side, place = ("top" if axis.down else "bottom"), share
-    return element("span", element("bdi", text), style=f"{side}:{place:.4%}")
+    if direction == "y":
+        return element(
+            "span",
+            element("bdi", text),
+            style=f"{'top' if axis.down else 'bottom'}:{share:.4%}",
+        )
+    style = f"left:{share:.4%}"
+    if axis.names and min(share, 1 - share) < 0.06:  # a long name must not leave the picture
+        style += f";max-width:{max(0.03, 2 * min(share, 1 - share)):.2%}"
+    return element("span", element("bdi", text), style=style)
 
 
 def _svg(figure: Figure, x: Span, y: Span, series: Sequence[int]) -> Markup:

@@ -22,13 +22,32 @@ EDGE_SHARE = 3 / 300
 on a telephone. Thinner ones would be nothing but edge."""
 
 
+LARGE, SMALL = 2.0**24, 2.0**-4
+"""Browsers lose what is farther from 0 than about 2**25, or shorter than about 2**-16 with room
+for zooming by 2,000; domains beyond are drawn in other units."""
+
+
 @dataclass(frozen=True)
 class Span:
-    """The domain of an axis in the coordinates of the drawing, ``low < high``."""
+    """The domain of an axis in the coordinates of the drawing.
+
+    Coordinates are the values of the axis (with ``log`` their decimal logarithms); of very large,
+    small or far-off domains they are ``(value - offset) / factor``, the factor a power of two.
+
+    Attributes
+    ----------
+    low, high : float
+        In coordinates, ``low < high``.
+    log : bool
+    factor, offset : float
+        1 and 0 as a rule.
+    """
 
     low: float
     high: float
     log: bool
+    factor: float = 1.0
+    offset: float = 0.0
 
     @staticmethod
     def of(axis: Axis) -> Span:
@@ -42,7 +61,13 @@ class Span:
         length = high - low
         if not (length > 0 and math.isfinite(length)):
             high = low + max(1.0, abs(low) * 1e-6)
-        return Span(low, high, log)
+            length = high - low
+        offset = low if max(abs(low), abs(high)) > 2**14 * length else 0.0
+        largest = max(abs(low - offset), abs(high - offset))
+        factor = 1.0
+        if largest > LARGE or length < SMALL:
+            factor = 2.0 ** max(-1000, math.ceil(math.log2(largest)) - 12)
+        return Span((low - offset) / factor, (high - offset) / factor, log, factor, offset)
 
     @property
     def length(self) -> float:
@@ -58,7 +83,8 @@ class Span:
         if self.log:
             with np.errstate(divide="ignore", invalid="ignore"):
                 found = np.where(found > 0, np.log10(np.maximum(found, 0.0)), found * 0 - np.inf)
-        return np.where(np.isinf(found), np.where(found > 0, self.high, self.low), found)
+        placed = (found - self.offset) / self.factor
+        return np.where(np.isinf(found), np.where(found > 0, self.high, self.low), placed)
 
     def share(self, value: float) -> float:
         """Return where a value lies, from 0 at the low end to 1 at the high one."""

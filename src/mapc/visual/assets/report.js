@@ -50,6 +50,11 @@
     return unit === "count" ? Math.max(1, step) : step;
   }
 
+  const rawOf = (axis, at) => at * axis.factor + axis.offset;
+  const valueOf = (axis, at) => (axis.log ? 10 ** rawOf(axis, at) : rawOf(axis, at));
+  const placeOf = (axis, value) =>
+    ((axis.log ? Math.log10(value) : value) - axis.offset) / axis.factor;
+
   function ticks(axis, low, high, most) {
     const found = [];
     if (axis.names.length) {
@@ -59,17 +64,20 @@
       for (let i = first; i <= last; i += stride) found.push([i + 0.5, axis.names[i]]);
       return found;
     }
-    if (axis.log && Math.floor(high) - Math.ceil(low) >= 1) {
-      const first = Math.ceil(low), last = Math.floor(high);
+    const first = Math.ceil(rawOf(axis, low)), last = Math.floor(rawOf(axis, high));
+    if (axis.log && last - first >= 1) {
       const stride = Math.ceil((last - first + 1) / most);
-      for (let p = first; p <= last; p += stride) found.push([p, words(10 ** p, axis.unit)]);
+      for (let p = first; p <= last; p += stride) {
+        found.push([placeOf(axis, 10 ** p), words(10 ** p, axis.unit)]);
+      }
       return found;
     }
-    const from = axis.log ? 10 ** low : low, to = axis.log ? 10 ** high : high;
+    const from = valueOf(axis, low), to = valueOf(axis, high);
     const step = roundStep((to - from) / most, axis.unit);
-    for (let i = Math.ceil(from / step - 1e-9); i <= Math.floor(to / step + 1e-9); i++) {
+    const end = Math.min(Math.floor(to / step + 1e-9), Math.ceil(from / step) + 50);
+    for (let i = Math.ceil(from / step - 1e-9); i <= end; i++) {
       const value = Number((i * step).toPrecision(12));
-      found.push([axis.log ? Math.log10(value) : value, words(value, axis.unit)]);
+      found.push([placeOf(axis, value), words(value, axis.unit)]);
     }
     return found;
   }
@@ -283,8 +291,7 @@
       }
       this.grid.setAttribute("d", lines.join(""));
       for (const [label, , axis] of this.labels) {
-        const value = Number(label.lastElementChild.dataset.at);
-        const at = axis.log ? Math.log10(value) : value;
+        const at = placeOf(axis, Number(label.lastElementChild.dataset.at));
         const share = (at - axis.from) / (axis.to - axis.from);
         label.hidden = !(share >= 0 && share <= 1);
         label.removeAttribute("style");
@@ -376,7 +383,7 @@
       const lines = shown.map((way) => [way.name, level(way, x)]).filter(([, y]) => y !== null);
       if (!lines.length) return "";
       const { across, up } = this;
-      const said = (axis, value) => words(axis.log ? 10 ** value : value, axis.unit);
+      const said = (axis, value) => words(valueOf(axis, value), axis.unit);
       const where = across.names.length ? across.names[Math.floor(x)] ?? "" : said(across, x);
       return [where, ...lines.map(([name, y]) => `${name}: ${said(up, y)}`)].join("\n");
     }
