@@ -223,7 +223,8 @@ def size_classes(size: IntArray) -> list[tuple[str, str, BoolArray]]:
 def _titles(placed: Placed, members: IntArray) -> tuple[str, ...]:
     problem, offset = placed.problem, placed.plan.offset
     return tuple(
-        f"{short(problem.names[i])}: {words(int(problem.padded[i]), 'bytes')} at {int(offset[i]):,}, "
+        f"{short(problem.names[i])}: {words(int(problem.padded[i]), 'bytes')} "
+        f"at {int(offset[i]):,}, "
         f"time {int(problem.lower[i])} to {int(problem.upper[i])}"
         for i in members.tolist()
     )

@@ -11,7 +11,7 @@ from mapc.visual.pictures.memory_transfers import Transfers, flaw
 from mapc.visual.view import View
 from mapc.visual.words import words
 
-HOW = "`mapc solve FILE --front -o front.json`, then `mapc report PLAN --front front.json`"
+HOW = "mapc solve FILE --front -o front.json, then mapc report PLAN --front front.json"
 
 
 def sections(view: View) -> tuple[Section, ...]:
@@ -53,9 +53,7 @@ def _map_text(view: View, moved: Transfers) -> str:
 
 def _empty_banks(moved: Transfers) -> list[str]:
     """Return the banks that hold nothing, and so have no map."""
-    used = {*moved.plan.bank.tolist()}
-    used |= {*moved.plan.workspace_bank[moved.problem.workspaces > 0].tolist()}
-    banks = moved.problem.options.banks
+    used, banks = moved.used_banks.tolist(), moved.problem.options.banks
     return [f"bank {name}" for b, (name, _) in enumerate(banks) if b not in used]
 
 

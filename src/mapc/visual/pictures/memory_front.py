@@ -100,7 +100,6 @@ def front_figure(view: View, moved: Transfers) -> Figure | None:
             *_rules(view, x),
             _here(here, unit),
         ),
-        note="" if front else "What other capacities need is not known without a front.",
         table=_table(front, unit) if front else None,
     )
 

@@ -74,10 +74,9 @@ def map_figures(view: View, moved: Transfers, most: int = MAX_MARKS) -> tuple[Fi
     banks = moved.problem.options.banks
     if not banks:
         return (_map(view, moved, 0, "memory-map", "Memory map", most),)
-    used = np.union1d(moved.plan.bank, moved.plan.workspace_bank[moved.problem.workspaces > 0])
     return tuple(
         _map(view, moved, b, f"memory-map-{b}", f"Memory map of bank {short(banks[b][0])}", most)
-        for b in used.tolist()
+        for b in moved.used_banks.tolist()
     )
 
 
@@ -149,8 +148,7 @@ def _chosen(moved: Transfers, bank: int, most: int) -> _Drawn:
     """Choose residencies and workspaces of a bank by their area, as many as may be drawn."""
     plan = moved.plan
     rows = np.flatnonzero(plan.bank == bank)
-    place = plan.workspace_bank[plan.runs]
-    steps = np.flatnonzero((place == bank) & (moved.workspace > 0))
+    steps = np.flatnonzero((moved.workspace_bank == bank) & (moved.workspace > 0))
     area = column(moved.size[rows]) * (plan.stop - plan.start)[rows]
     dots = (moved.loaded | moved.remade).astype(np.int64) + plan.written
     keep = largest(
@@ -217,7 +215,8 @@ def _workspaces(moved: Transfers, steps: IntArray) -> Rects:
     address = plan.workspace_address[plan.runs[steps]]
     size = moved.workspace[steps]
     titles = tuple(
-        f"{short(graph.operator_names[plan.order[s]])}: workspace, {words(bytes_, 'bytes')} at {at:,}, "
+        f"{short(graph.operator_names[plan.order[s]])}: workspace, {words(bytes_, 'bytes')} "
+        f"at {at:,}, "
         f"step {s}"
         for s, bytes_, at in zip(steps.tolist(), size.tolist(), address.tolist(), strict=True)
     )

@@ -217,6 +217,17 @@ class Transfers:
         found: IntArray = self.problem.workspaces[self.plan.order]
         return found
 
+    @cached_property
+    def workspace_bank(self) -> IntArray:
+        """int64[n_steps]: the bank of the workspace of every step."""
+        found: IntArray = self.plan.workspace_bank[self.plan.runs]
+        return found
+
+    @cached_property
+    def used_banks(self) -> IntArray:
+        """int64[b]: the banks that hold something, ascending."""
+        return np.union1d(self.plan.bank, self.workspace_bank[self.workspace > 0])
+
     def live(self, bank: int | None = None) -> IntArray:
         """int64[n_steps]: bytes in use at every step, in a bank or in all.
 
@@ -225,15 +236,15 @@ class Transfers:
         plan, n = self.plan, self.n_steps
         here = np.ones(len(plan.tensor), np.bool_) if bank is None else plan.bank == bank
         found = covered(plan.start[here], plan.stop[here], self.size[here], n)
-        place = plan.workspace_bank[plan.runs]
-        work = self.workspace if bank is None else np.where(place == bank, self.workspace, 0)
+        there = True if bank is None else self.workspace_bank == bank
+        work = np.where(there, self.workspace, 0)
         return found + work - self._shared(bank)
 
     def tops(self, bank: int = 0) -> IntArray:
         """int64[n_steps]: the highest byte in use at every step in a bank."""
         plan, steps = self.plan, np.arange(self.n_steps)
         here = (plan.bank == bank) & (self.size > 0)
-        work = (plan.workspace_bank[plan.runs] == bank) & (self.workspace > 0)
+        work = (self.workspace_bank == bank) & (self.workspace > 0)
         above = plan.address + self.size
         over = (plan.workspace_address[plan.runs] + self.workspace)[work]
         return tops(
