@@ -104,7 +104,7 @@ def picture(figure: Figure) -> Markup:
         _rule(_LEFT, bottom, right, bottom),
         _rule(_LEFT, _TOP, _LEFT, bottom),
         *(_across(x, label, bottom) for x, label in _placed(figure.x, 4, _LEFT, inner[0])),
-        *(_up(bottom - y, label) for y, label in _placed(figure.y, 3, 0, inner[1])),
+        *(_up(bottom - y, label) for y, label in _placed(figure.y, 4, 0, inner[1])),
         *(_line(figure, mark, bottom, inner) for mark in steps),
         *(_key(mark, i) for i, mark in enumerate(steps)),
         xmlns="http://www.w3.org/2000/svg",
