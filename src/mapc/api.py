@@ -2,8 +2,8 @@
 
 Beside them stand `generate` and `export`: what ``read`` and ``write`` are for files of mapc, they
 are for seeded instances and for the files of runtimes. `compare` solves by one method after the
-other. `report` draws plans. `with_budgets` sets what ``read`` takes as ``budgets`` on a problem
-that is there already.
+other. `report` and `plot` draw plans. `with_budgets` sets what ``read`` takes as ``budgets`` on a
+problem that is there already.
 """
 
 from __future__ import annotations
@@ -447,6 +447,45 @@ def report(
     from mapc.visual import report as visual
 
     return visual.of(problem, results, labels, front, comparison)
+
+
+def plot(
+    problem: Any,
+    result: Any,
+    path: Path,
+    figure: str | None = None,
+    *,
+    front: Front | None = None,
+    comparison: Mapping[str, Result] | None = None,
+    **options: Any,
+) -> None:
+    """Draw one picture of a result, or a plan, for a paper; needs the extra ``plots``.
+
+    Parameters
+    ----------
+    problem : problem of any family
+    result : Result or plan
+    path : path
+        ``.pdf``, ``.png`` or ``.svg``.
+    figure : str, optional
+        Key of the figure, e.g. ``"live-bytes"``; the family's first one when omitted.
+    front, comparison
+        As for `report`.
+    **options
+        ``width`` and ``height`` in inches, ``dpi``, ``title`` (bool).
+
+    Raises
+    ------
+    UsageError
+        For a figure or a kind of file that there is not, and sizes that are none.
+    UnavailableError
+        Without matplotlib.
+    """
+    from mapc.visual import plots
+    from mapc.visual import report as visual
+
+    (view,) = visual.views_of(problem, [result], [""], front, comparison)
+    plots.plot(view, fspath(path), figure, **options)
 
 
 def lower(

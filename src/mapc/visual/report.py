@@ -84,6 +84,23 @@ def of(
 ) -> Report:
     """Return the report of results, or plans, for one problem: what `mapc.report` does."""
     names = [f"plan {i + 1}" for i in range(len(results))] if labels is None else list(labels)
+    return make(views_of(problem, results, names, front, comparison))
+
+
+def views_of(
+    problem: Any,
+    results: Sequence[Any],
+    names: Sequence[str],
+    front: Front | None,
+    comparison: Mapping[str, Result] | None,
+) -> list[View]:
+    """Return the views of results, or plans, for one problem.
+
+    Raises
+    ------
+    UsageError
+        For labels that are not one for each.
+    """
     if len(names) != len(results):
         raise UsageError(f"labels: {len(names)} for {len(results)} plans; expected one for each")
     views = []
@@ -97,4 +114,4 @@ def of(
         if comparison is not None:
             view = replace(view, comparison=comparison_of(comparison))
         views.append(view)
-    return make(views)
+    return views
