@@ -158,7 +158,9 @@ def _map(placed: Placed, bank: int, key: str, title: str, most: int) -> Figure:
     marks += limit_rule(limit, y)
     marks.append(Rule("most bytes alive", "bound", "y", float(most_alive), dashed=True))
     marks.append(Rule("peak", "mark", "y", float(peak)))
-    note = f"The {left:,} smallest buffers, by bytes times time, are not drawn." if left else ""
+    note = (
+        f"{counted(left, 'buffer is', 'buffers are')} not drawn: the smallest, by bytes times time."
+    )
     return Figure(
         key=key,
         title=title,
@@ -171,7 +173,7 @@ def _map(placed: Placed, bank: int, key: str, title: str, most: int) -> Figure:
         y=y,
         marks=tuple(marks),
         height=300 if problem.banks else 440,
-        note=sentences(note, limit_note(limit, y)),
+        note=sentences(note if left else "", limit_note(limit, y)),
     )
 
 

@@ -302,10 +302,8 @@ def _summary(moved: Transfers, here: BoolArray, top: int, limit: int | None) -> 
 def _left_out(drawn: _Drawn) -> str:
     if not drawn.left_out:
         return ""
-    return (
-        f"The {drawn.left_out:,} smallest residencies and workspaces, by bytes times steps, are "
-        "not drawn."
-    )
+    what = counted(drawn.left_out, "residency or workspace is", "residencies or workspaces are")
+    return f"{what} not drawn: the smallest, by bytes times steps."
 
 
 def _in_place(moved: Transfers) -> str:
