@@ -250,6 +250,8 @@ class TestGantt:
                 assert right == at
                 assert y0 < top < bottom < y1
             assert at == x1
+            widths = [r[1] - r[0] for r in inside]
+            assert widths == sorted(widths, reverse=True)
 
     def test_borders_of_nodes_and_micro_batches_and_the_bound(self) -> None:
         view = view_of(CASE, GOOD, record=Record(bound=50.5))
@@ -305,6 +307,7 @@ class TestManyGroups:
         figure = figures_of(view)["gantt"]
         assert len(rects(figure)) == MOST_RECTANGLES
         assert "Only the first 5,000 of 6,000 micro-batches are drawn." in figure.note
+        assert rects(figure, coloured=False) == []  # nor are sequences
         assert rules(figure, "plan")[0].at == view.objective
         assert len(table_of(figure).rows) < 6000
         assert "6,000" in table_of(figure).note
