@@ -88,7 +88,7 @@ def _front(
     used = int(problem.cost[one.at][view.plan.option].sum())
     assert view.objective is not None
     here = (one.shown([used]), column([view.objective]))
-    curve = None
+    curve, costs = None, np.zeros(0, dtype=np.int64)
     if swept:
         costs, losses = hull(problem, one.at, used)
         curve = (one.shown(costs), losses)
@@ -100,7 +100,7 @@ def _front(
     ends = [c[0] for c in curves] + ([] if budget is None else [one.shown([budget])])
     marks: list[Mark] = []
     if curve:
-        marks += _curve(problem, one, curve, y, alone=given is None)
+        marks += _curve(one, curve, costs if given is None else costs[:0], y)
     if given:
         marks.append(_points("front, as given", "baseline", given, _front_titles(view, one), y))
     marks += _uniform(problem, one, table, colours, uniform, y)
@@ -143,13 +143,13 @@ def _points(
     return Points(name, role, at[0], _on(y, at[1]), tuple(titles), shape)
 
 
-def _curve(problem: BitsProblem, one: Measure, curve: Curve, y: Axis, alone: bool) -> list[Mark]:
-    cost, loss = curve
-    marks: list[Mark] = [Line("front", "baseline", cost, _on(y, loss))]
-    if alone and len(cost) <= _DOTS:
+def _curve(one: Measure, curve: Curve, costs: IntArray, y: Axis) -> list[Mark]:
+    """Return the line, and where they are few dots at ``costs``."""
+    marks: list[Mark] = [Line("front", "baseline", curve[0], _on(y, curve[1]))]
+    if 0 < len(costs) <= _DOTS:
         titles = [
-            f"front: loss {words(v, 'loss')}, {one.name} {words(c, one.unit)}"
-            for c, v in zip(cost.tolist(), loss.tolist(), strict=True)
+            f"front: loss {words(v, 'loss')}, {one.name} {one.words(c)}"
+            for c, v in zip(costs.tolist(), curve[1].tolist(), strict=True)
         ]
         marks.append(_points("", "baseline", curve, titles, y))
     return marks

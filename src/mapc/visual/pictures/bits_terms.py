@@ -21,6 +21,9 @@ _SPREAD: Final = 100.0
 """A logarithmic axis where the largest loss is so many times the least one."""
 _DEPTH: Final = 1e-12
 """Least loss that a logarithmic axis shows, as a part of the largest."""
+_LONG: Final = 10**7
+"""Amounts from here on are told in thousands, millions and so on."""
+_RAISED: Final = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NAME: Final = 60
 """Characters of a name in a title, which is cut as a whole."""
 
@@ -44,13 +47,16 @@ def ranked(problem: BitsProblem, table: tuple[Uniform, ...]) -> list[int]:
 def hues(problem: BitsProblem, order: list[int], option: IntArray) -> tuple[Hue, ...]:
     """Return the colours of formats, cheapest format first.
 
-    Of more formats than colours, those that most groups have get one of their own.
+    Of more formats than colours, those that most weights have get one of their own.
     """
     names = problem.formats
     if len(order) <= COLOURS:
         return tuple(Hue(names[at], f"c{i}", (at,)) for i, at in enumerate(order, start=1))
-    used = np.bincount(problem.format_of[option], minlength=len(names))
-    often = set(sorted(order, key=lambda at: -int(used[at]))[: COLOURS - 1])
+    chosen = problem.format_of[option]
+    used = np.bincount(chosen, minlength=len(names))
+    heavy = np.bincount(chosen, weights=problem.weights, minlength=len(names))
+    most = sorted(order, key=lambda at: (-float(heavy[at]), -int(used[at])))
+    often = set(most[: COLOURS - 1])
     own = [at for at in order if at in often]
     rest = tuple(at for at in order if at not in often)
     found = [Hue(names[at], f"c{i}", (at,)) for i, at in enumerate(own, start=1)]
@@ -59,7 +65,10 @@ def hues(problem: BitsProblem, order: list[int], option: IntArray) -> tuple[Hue,
 
 @dataclass(frozen=True)
 class Measure:
-    """One resource as axes and columns show it: sizes in bytes, the rest in its own unit."""
+    """One resource as axes and columns show it: sizes in bytes, the rest in its own unit.
+
+    An amount is shown divided by ``parts``, as the label says; ``own`` is the problem's unit.
+    """
 
     at: int
     name: str
@@ -84,7 +93,16 @@ def measure(problem: BitsProblem, at: int) -> Measure:
         return Measure(at, name, name, "bytes", PER_BYTE[own], own)
     if own in ("ms", "s"):
         return Measure(at, name, name, own, 1, own)
-    return Measure(at, name, f"{name} ({own})" if own else name, "", 1, own)
+    parts = _thousands(problem, at)
+    times = f"10{str(len(str(parts)) - 1).translate(_RAISED)} " if parts > 1 else ""
+    said = f"{times}{own}".strip()
+    return Measure(at, name, f"{name} ({said})" if said else name, "", parts, own)
+
+
+def _thousands(problem: BitsProblem, at: int) -> int:
+    """Return the power of 1000 in which amounts are told; 1 for those that are short anyway."""
+    most = int(np.maximum.reduceat(problem.cost[at], problem.start[:-1]).sum())
+    return 1 if most < _LONG else 1000 ** ((len(str(most)) - 1) // 3)
 
 
 def measures(problem: BitsProblem) -> tuple[Measure, ...]:
@@ -107,10 +125,11 @@ def loss_axis(label: str, loss: FloatArray) -> Axis:
     if not len(positive):
         return Axis(label, 0.0, 1.0, "loss")
     least, most = float(positive.min()), float(positive.max())
-    high = min(1.1 * most, sys.float_info.max)
     if most < _SPREAD * least:
-        return Axis(label, 0.0, high, "loss")
-    return Axis(label, max(0.6 * least, _DEPTH * most), high, "loss", log=True)
+        return Axis(label, 0.0, min(1.1 * most, sys.float_info.max), "loss")
+    low = max(0.6 * least, _DEPTH * most)
+    high = min(most * (most / low) ** 0.04, sys.float_info.max)
+    return Axis(label, low, high, "loss", log=True)
 
 
 def short(name: str) -> str:

@@ -111,6 +111,16 @@ def test_a_plan_on_the_hull_is_on_the_line() -> None:
 ROWS = [[(0, 4.0, (16, 1)), (1, 1.0, (32, 2))], [(0, 2.0, (16, 1)), (1, 0.5, (32, 3))]]
 
 
+def test_dots_of_a_front_say_amounts_in_the_unit_of_the_problem() -> None:
+    rows = [[(0, 4.0, (10**8,)), (1, 1.0, (3 * 10**8,))]]
+    problem = problem_of(rows, [None], units=["us"])
+    [figure] = drawn(problem, BitsPlan(np.array([0])))
+    dots = named(figure)[""]
+    assert dots.x.tolist() == [100.0, 300.0]
+    assert figure.x.label == "r0 (10⁶ us)"
+    assert dots.titles == ("front: loss 4, r0 100,000,000 us", "front: loss 1, r0 300,000,000 us")
+
+
 def test_several_budgets_have_a_figure_each_without_a_line() -> None:
     problem = problem_of(ROWS, [60, 4], units=["bits", "us"])
     found = drawn(problem, BitsPlan(np.array([1, 2])))

@@ -53,6 +53,23 @@ def test_sizes_are_in_bytes_and_the_rest_in_its_unit() -> None:
 
 
 @pytest.mark.parametrize(
+    ("cost", "label", "shown"),
+    [
+        (9_999_999, "work (GOP)", 9_999_999.0),
+        (10_000_000, "work (10⁶ GOP)", 10.0),
+        (12_500_000_000, "work (10⁹ GOP)", 12.5),
+        (2**50, "work (10¹⁵ GOP)", 2**50 / 1e15),
+    ],
+)
+def test_long_amounts_are_told_in_powers_of_a_thousand(cost: int, label: str, shown: float) -> None:
+    rows = [[(0, 1.0, (1,)), (1, 1.0, (cost,))]]
+    problem = problem_of(rows, [None], resources=["work"], units=["GOP"])
+    [work] = measures(problem)
+    assert (work.label, work.shown([cost]).tolist()) == (label, [shown])
+    assert work.words(cost) == f"{cost:,} GOP"
+
+
+@pytest.mark.parametrize(
     ("losses", "log", "low"),
     [
         ([0.0, 0.0], False, 0.0),
