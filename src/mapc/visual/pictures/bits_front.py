@@ -169,7 +169,8 @@ def _uniform(
         marks.setdefault(known[row.format].role, []).append(i)
     found: list[Mark] = []
     for role, members in marks.items():
-        name = f"all {known[table[members[0]].format].name}"
+        hue = known[table[members[0]].format]
+        name = f"all {hue.name}" if len(hue.formats) == 1 else "one of the other formats"
         titles = [
             f"all {table[i].format}: loss {words(table[i].loss, 'loss')}, {one.name} "
             f"{one.words(table[i].cost[one.at])}, "
