@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from mapc.models.placement.problem import (
 from mapc.models.placement.verify import verify
 from mapc.visual.loading import of_plan
 from mapc.visual.pictures import placement, sections
-from mapc.visual.pictures.placement_layouts import contiguous
+from mapc.visual.pictures.placement_layouts import baselines, contiguous
 from mapc.visual.view import Record, View
 from oracles.placement_cases import random_plan, random_problem
 from oracles.placement_pictures import cells, figures, view_of
@@ -101,3 +103,14 @@ def test_large_placements_go_without_baselines(monkeypatch: pytest.MonkeyPatch) 
     assert not found[1].figures
     assert len(found[1].tables[0].rows) == 1
     assert len(figures(found)["imbalance"].marks) == 1
+
+
+def test_baselines_are_those_of_the_methods_where_nodes_take_turns() -> None:
+    problem = api.generate("placement", layers=3, experts=16, ranks=4, slots=5, nodes=2, seed=2)
+    turns = replace(problem.cluster, node=np.array([0, 1, 0, 1]))
+    problem = problem.replace(cluster=turns, groups=4)
+    found = {layout.key: layout.plan for layout in baselines(problem)}
+    assert list(found) == ["contiguous", "eplb", "eplb-global"]
+    results = api.compare(problem, methods=tuple(found), time_limit=None)
+    for name, plan in found.items():
+        assert plan == results[name].plan
