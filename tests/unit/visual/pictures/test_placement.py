@@ -22,7 +22,7 @@ from mapc.visual.pictures import sections
 from oracles.placement_cases import problems, random_plan, random_problem
 from oracles.placement_pictures import figures, view_of
 
-CHECKED = settings(max_examples=40, deadline=None, derandomize=True)
+CHECKED = settings(max_examples=25, deadline=None, derandomize=True)
 LIBRARY = Path(__file__).parents[4] / "instances" / "placement"
 SUITE = Suite.read(LIBRARY)
 

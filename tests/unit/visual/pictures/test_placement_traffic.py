@@ -18,7 +18,7 @@ from mapc.visual.pictures import sections
 from oracles.placement_cases import problems, random_plan
 from oracles.placement_pictures import cells, figures, moved, view_of
 
-CHECKED = settings(max_examples=40, deadline=None, derandomize=True)
+CHECKED = settings(max_examples=25, deadline=None, derandomize=True)
 
 
 @CHECKED
