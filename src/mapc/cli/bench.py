@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mapc.cli.outcome import OutcomeError
-from mapc.cli.output import one_line, print_json, say
+from mapc.cli.output import one_line, print_json, say, say_wrapped
 from mapc.cli.reading import json_option, parse_seconds
 from mapc.cli.tables import columns
 from mapc.errors import ExitCode, UsageError
@@ -230,7 +230,7 @@ def _print(records: Sequence[Record]) -> None:
     if records:
         say(columns(tables.summary_table(records)))
     for text in tables.remarks(records):
-        say(one_line(text))
+        say_wrapped(text)
 
 
 def _print_comparison(comparison: Comparison) -> None:
@@ -244,7 +244,7 @@ def _print_comparison(comparison: Comparison) -> None:
     if comparison.means:
         say(columns(tables.means_table(comparison.means)))
     for text in tables.differences(comparison):
-        say(one_line(text))
+        say_wrapped(text)
 
 
 def _print_json(records: Sequence[Record], comparison: Comparison | None) -> None:

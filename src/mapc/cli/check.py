@@ -10,7 +10,7 @@ import click
 
 from mapc.cli.describe import size
 from mapc.cli.families import limit_words
-from mapc.cli.output import one_line, print_json, say
+from mapc.cli.output import print_json, say, say_wrapped
 from mapc.cli.reading import given_rules, json_option, read_problem, reading_options
 from mapc.errors import CheckError, InstanceError, UsageError
 from mapc.files import STREAM
@@ -67,9 +67,11 @@ def check(files: tuple[str, ...], as_json: bool, **reading: Any) -> None:
     if as_json:
         print_json(findings.to_dict())
     elif findings.problems:
-        say("\n".join(["invalid:", *(f"  {one_line(text)}" for text in findings.problems)]))
+        say("invalid:")
+        for text in findings.problems:
+            say_wrapped(f"  {text}", indent="    ")
     else:
-        say(f"valid: {findings.words}")
+        say_wrapped(f"valid: {findings.words}")
     if findings.problems:
         more = len(findings.problems) - 1
         extra = f" (and {more} more)" if more else ""

@@ -11,6 +11,8 @@ import click
 
 from mapc.cli.describe import brief, percent
 from mapc.cli.output import one_line, print_columns, print_json, print_table, say
+from mapc.cli.tables import columns
+from mapc.cli.terminal import WIDTH, cells
 from mapc.files import write_whole
 from mapc.units import quantity
 
@@ -128,7 +130,7 @@ def _print(front: Front, document: Mapping[str, Any], phrase: Callable[[Any], st
         [_cell(front, name, column[i], phrase) for name, column in front.columns.items()]
         for i in chosen
     ]
-    print_columns([_HEADINGS.get(name, name) for name in front.columns], rows)
+    _print_points([_HEADINGS.get(name, name) for name in front.columns], rows)
     left = len(front) - len(chosen)
     more = [("not shown", f"{left:,} points; -o FILE.csv writes all")] if left else []
     if "output" in document:
@@ -140,6 +142,14 @@ def _print(front: Front, document: Mapping[str, Any], phrase: Callable[[Any], st
         count += ", not all proven"
     notes = [("note", note) for note in front.notes]
     print_table([("front", count), *notes, ("seconds", f"{document['seconds']:.2f}"), *more])
+
+
+def _print_points(header: list[str], rows: list[list[str]]) -> None:
+    """Print a table; in two where the numbers of a point do not fit one line."""
+    if sum(max(map(cells, column)) + 2 for column in zip(header, *rows, strict=True)) - 2 <= WIDTH:
+        print_columns(header, rows)
+    else:
+        say(columns({name: [row[at] for row in rows] for at, name in enumerate(header)}))
 
 
 def _spread(n: int, shown: int) -> list[int]:

@@ -12,6 +12,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, TextIO
 
 import click
@@ -20,6 +21,8 @@ from mapc.cli.terminal import cells, in_colour, table_width
 from mapc.errors import UsageError
 
 Rows = Sequence[tuple[str, str]]
+LEAST_LABEL = 20
+"""Columns that a label may have on any terminal."""
 
 
 def lenient() -> None:
@@ -96,6 +99,8 @@ def one_line(text: str, *, spaces: bool = False) -> str:
 def wrapped(text: str, width: int, indent: str = "") -> list[str]:
     """Return a text as lines of at most so many columns; a longer word, e.g. a path, stays whole.
 
+    Spaces at the start of the text stay.
+
     Parameters
     ----------
     text : str
@@ -106,7 +111,9 @@ def wrapped(text: str, width: int, indent: str = "") -> list[str]:
     """
     lines: list[str] = []
     line, used = "", 0
-    for word in one_line(text).split(" "):
+    lead = " " * (len(text) - len(text.lstrip(" ")))
+    first, *words = one_line(text).split(" ")
+    for word in (lead + first, *words):
         wide = cells(word)
         if line and used + 1 + wide > width:
             lines.append(line)
@@ -152,6 +159,8 @@ def plain_table(
 ) -> str:
     """Return labels and values in two columns, values wrapped to ``width`` columns.
 
+    A label that would take more than a third of it stands above its value.
+
     Parameters
     ----------
     rows : sequence of (str, str)
@@ -160,15 +169,19 @@ def plain_table(
     style : callable, optional
         ``style(text, label, is_label)`` returns a piece of a line with its colours.
     """
-    left = max((len(label) for label, _ in rows), default=0) + 2
+    table = [(one_line(label), value) for label, value in rows]
+    most = max(LEAST_LABEL, width // 3)
+    left = max((cells(label) for label, _ in table if cells(label) <= most), default=0) + 2
     lines = []
-    for label, value in rows:
-        for at, part in enumerate(wrapped(value, max(20, width - left))):
-            name = label if at == 0 else ""
-            space = " " * (left - len(name))
-            if style is not None:
-                name, part = style(name, label, True), style(part, label, False)
-            lines.append(f"{name}{space}{part}".rstrip())
+    for label, value in table:
+        parts = wrapped(value, max(20, width - left))
+        names = [label] if cells(label) < left else [*wrapped(label, width), ""]
+        for name, part in zip_longest(names, ["" for _ in names[1:]] + parts, fillvalue=""):
+            space = " " * max(0, left - cells(name))
+            if style is None:
+                lines.append(f"{name}{space}{part}".rstrip())
+            else:
+                lines.append(f"{style(name, label, True)}{space}{style(part, label, False)}")
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ import click
 
 from mapc.cli.completing import families, formulations
 from mapc.cli.completing import methods as methods_named
-from mapc.cli.output import one_line, print_json, say
+from mapc.cli.output import print_json, say_wrapped
 from mapc.cli.reading import json_option, parse_seconds, read_problem, reading_options
 from mapc.errors import UsageError
 
@@ -186,4 +186,4 @@ def _document(found: Recorded) -> dict[str, Any]:
 def _print(found: Recorded) -> None:
     label = f"{found.kind}/{found.entry.name}"
     for change in found.changes or ("nothing new",):
-        say(one_line(f"{label}: {change}"))
+        say_wrapped(f"{label}: {change}")

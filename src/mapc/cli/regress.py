@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from mapc.cli.completing import families
-from mapc.cli.output import print_json, say
+from mapc.cli.output import print_json, say, wrapped
 from mapc.cli.reading import json_option, parse_seconds
+from mapc.cli.terminal import cells, table_width
 from mapc.errors import CheckError, UsageError
 from mapc.files import write_whole
 
@@ -95,6 +97,16 @@ def regress(
     if as_json:
         print_json(report.document(timings=timings))
     else:
-        say(text, nl=False)
+        say("".join(f"{line}\n" for line in _fitting(text)), nl=False)
     if not report.ok:
         raise CheckError(f"quality has got worse: {report.summary}")
+
+
+def _fitting(text: str) -> list[str]:
+    """Return the lines of a report, sentences wrapped; tables, commands and JSON stay."""
+    lines = []
+    for line in text.splitlines():
+        verbatim = "  " in line.strip() or line.startswith(("  $ ", '  "'))
+        fits = cells(line) <= table_width(sys.stdout)
+        lines += [line] if verbatim or fits else wrapped(line, table_width(sys.stdout), "    ")
+    return lines

@@ -11,7 +11,7 @@ import click
 
 from mapc.cli.declared import flag, given
 from mapc.cli.outcome import OutcomeError, interrupted
-from mapc.cli.output import one_line, print_json, say
+from mapc.cli.output import print_json, say, say_wrapped
 from mapc.cli.reading import json_option, parse_seconds
 from mapc.cli.tables import columns
 from mapc.errors import ExitCode
@@ -166,7 +166,7 @@ def _print(found: Simulation) -> None:
         table["plans"] = [*(str(row["plans"]) for row in rows.values()), ""]
     say(columns(table))
     what = "interrupted after" if found.interrupted else "steps:"
-    say(one_line(f"{what} {len(found.steps)}, {found.steps[0]} to {found.steps[-1]}"))
+    say_wrapped(f"{what} {len(found.steps)}, {found.steps[0]} to {found.steps[-1]}")
 
 
 def _cell(value: float | None, form: str) -> str:

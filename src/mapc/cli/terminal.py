@@ -36,7 +36,7 @@ def in_colour(stream: TextIO | None) -> bool:
 
 
 def table_width(stream: TextIO | None) -> int:
-    """Return how wide tables may be: as the terminal, `WIDTH` elsewhere; ``COLUMNS`` rules both."""
+    """Return how wide tables may be: as the terminal, or as ``COLUMNS`` has it; else `WIDTH`."""
     if is_terminal(stream):
         return shutil.get_terminal_size((WIDTH, 24)).columns
     return WIDTH
