@@ -30,9 +30,9 @@ def markdown(text: str) -> str:
     """
     text = _DISPLAY.sub(_formula, text)
     text = _INLINE.sub(lambda found: f"${found[1]}$", text)
+    text = _CODE.sub(lambda found: f"`{found[1]}`", text)  # before there are fences
     text = _LITERAL.sub(_fenced, text)
-    text = _EXAMPLE.sub(lambda found: f"```pycon\n{found[0]}\n```", text)
-    return _CODE.sub(lambda found: f"`{found[1]}`", text)
+    return _EXAMPLE.sub(lambda found: f"```pycon\n{found[0]}\n```", text)
 
 
 def _formula(found: re.Match[str]) -> str:

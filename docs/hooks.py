@@ -32,6 +32,8 @@ _MARKER = re.compile(r"^<!-- (?:tested|file:|step).*?-->\n", re.M)
 _FORMULA = re.compile(
     r'<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<tex>.*?)\\[)\]]</(?P=tag)>', re.S
 )
+_WORD = re.compile(r'(?:<mi mathvariant="italic">[^<]+</mi>){2,}')
+_LETTER = re.compile(r"<[^>]*>")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -111,7 +113,15 @@ def on_page_content(text: str, **_: Any) -> str:
     """Turn formulas into MathML, which browsers show by themselves."""
 
     def formula(found: re.Match[str]) -> str:
-        display = "block" if found["tag"] == "div" else "inline"
-        return convert(html.unescape(found["tex"]).strip(), display=display)
+        tex = html.unescape(found["tex"]).strip()
+        if found["tag"] == "span":
+            return mathml(tex, "inline")
+        return f'<div class="formula">{mathml(tex, "block")}</div>'
 
     return _FORMULA.sub(formula, text)
+
+
+def mathml(tex: str, display: str) -> str:
+    r"""Return a formula as MathML; words, ``\mathit``, stay in one piece."""
+    result: str = convert(tex.replace("{aligned}", "{align*}"), display=display)
+    return _WORD.sub(lambda word: f'<mi class="word">{_LETTER.sub("", word[0])}</mi>', result)
