@@ -161,6 +161,23 @@ def test_bars_add_up_to_the_figures_of_the_verifier(
         assert sum(len(mark.titles) for mark in bars.values() if isinstance(mark, Rects)) <= most
 
 
+def test_bars_stand_upon_each_other() -> None:
+    view = spilled_chain()
+    together = replace(view, plan=replace(view.plan, written=np.array([True] * 5)))
+    moved = Transfers(together.problem, together.plan)
+    bars = of_type(traffic_figure(moved), Rects)
+    spans = {
+        name: list(zip(mark.x0.tolist(), mark.y0.tolist(), mark.y1.tolist(), strict=True))
+        for name, mark in bars.items()
+        if isinstance(mark, Rects)
+    }
+    # at the last step: 5 reloaded, 3 of t2 and 5 of t0 spilled, 1 of t3 written as it has to be
+    assert spans["reloads"] == [(3, 0, 5)]
+    assert spans["spills"] == [(1, 0, 5), (2, 0, 2), (3, 5, 13)]
+    assert spans["compulsory"] == [(3, 13, 14)]
+    assert traffic_figure(moved).y.high > 14
+
+
 def test_loads_and_spills_are_where_residencies_begin_and_end() -> None:
     view = spilled_chain()
     assert view.violations == ()

@@ -105,6 +105,27 @@ def test_a_load_is_at_its_first_step_and_a_write_at_its_last() -> None:
     assert moved.tops().tolist() == [5, 7, 7, 9]
 
 
+def test_a_load_of_what_nobody_reads_is_extra() -> None:
+    problem, plan = spilled_chain()
+    names = (*problem.graph.tensor_names, "unread")
+    graph = replace(
+        problem.graph,
+        tensor_names=names,
+        tensor_bytes=np.array([5, 2, 3, 1, 1]),
+        is_output=np.array([False, False, False, True, False]),
+        is_constant=np.array([False, False, False, False, True]),
+    )
+    idle = replace(problem, graph=graph, capacity=10)
+    rows = {"tensor": 4, "start": 0, "stop": 1, "address": 9, "written": False, "bank": 0}
+    more = {key: np.insert(getattr(plan, key), 1, value) for key, value in rows.items()}
+    verdict = verify(idle, replace(plan, **more))
+    assert verdict.violations == ()
+    moved = Transfers(idle, replace(plan, **more))
+    assert totals(moved) == {key: verdict.facts[key] for key in totals(moved)}
+    assert moved.per_step()["reloaded"].tolist() == [1, 0, 0, 5]
+    assert moved.extra_cost() == verdict.objective == 11
+
+
 def test_kinds_of_tensors() -> None:
     graph = chain_with_skip().graph
     weights = replace(
