@@ -52,13 +52,18 @@ class Ways:
         lines = [m for m in marks if isinstance(m, Line | Steps | Rule)]
         return Ways(
             apart(areas, HATCHES),
-            apart([m.role for m in lines if not m.dashed], DASHES),
-            apart([m.role for m in lines if m.dashed], DASHED),
+            apart([m.role for m in lines if not _dashed(m)], DASHES),
+            apart([m.role for m in lines if _dashed(m)], DASHED),
         )
 
     def line(self, mark: Line | Steps | Rule) -> Any:
         """Return the dashes of a line."""
-        return (self.dashed if mark.dashed else self.solid)[mark.role]
+        return (self.dashed if _dashed(mark) else self.solid)[mark.role]
+
+
+def _dashed(mark: Line | Steps | Rule) -> bool:
+    """Return whether a line is dashed: as asked, and for every bound."""
+    return mark.dashed or mark.role == "bound"
 
 
 def add_marks(axes: Axes, figure: Figure, size: tuple[float, float]) -> list[Artist]:
