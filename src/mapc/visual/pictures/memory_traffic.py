@@ -6,7 +6,6 @@ import numpy as np
 
 from mapc.graph.operators import IntArray
 from mapc.visual.figure import (
-    MAX_MARKS,
     Axis,
     Figure,
     Mark,
@@ -37,6 +36,8 @@ SERIES = (
     ("compulsory", "compulsory", "quiet"),
 )
 """Column of `Transfers.per_step`, its name in the legend, its colour; from the bottom up."""
+BARS = 1_000
+"""Bars beside each other: more are thinner than a pixel."""
 MOST_MOVED = 20
 """Tensors in the table of traffic."""
 FULLEST = 10
@@ -116,18 +117,18 @@ def _fullest(moved: Transfers, live: IntArray, need: IntArray) -> Table:
 # -- traffic -------------------------------------------------------------------------------------
 
 
-def traffic_figure(moved: Transfers, most: int = MAX_MARKS) -> Figure:
+def traffic_figure(moved: Transfers, most: int = BARS) -> Figure:
     """Return the bytes that every step moves, as bars: extra ones from the ground, then the rest.
 
     Parameters
     ----------
     moved : Transfers
     most : int
-        Marks of the figure; several steps share a bar where there would be more.
+        Bars beside each other; several steps share one where there would be more.
     """
     columns = moved.per_step()
     n = moved.n_steps
-    width = -(-n * len(SERIES) // most)
+    width = -(-n // most)
     starts = np.arange(0, n, width)
     summed = {key: np.add.reduceat(values, starts) for key, values in columns.items()}
     high = int(np.sum(list(summed.values()), axis=0).max(initial=0))
