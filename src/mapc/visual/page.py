@@ -14,7 +14,7 @@ from mapc.visual import timeline
 from mapc.visual.figure import Section
 from mapc.visual.page_beside import beside, differences
 from mapc.visual.page_style import policy, script, stylesheet
-from mapc.visual.page_words import again, differs, facts, said, short, tiles, verdict
+from mapc.visual.page_words import again, differs, facts, impossible, said, short, tiles, verdict
 from mapc.visual.svg import draw, table
 from mapc.visual.view import View
 
@@ -159,17 +159,21 @@ def _warnings(view: View) -> Markup:
                 role="alert",
             )
         )
+    told, found = said(view, view.record.objective), said(view, view.objective)
     if differs(view):
+        parts.append(_box(f"The file says {told}; replaying the plan gives {found}."))
+    if impossible(view):
+        bound = said(view, view.bound)
         parts.append(
-            element(
-                "div",
-                f"The file says {said(view, view.record.objective)}; replaying the plan gives "
-                f"{said(view, view.objective)}. The bound is that of the file.",
-                class_="box",
-                role="alert",
+            _box(
+                f"The bound in the file, {bound}, is above what the plan comes to: it cannot hold."
             )
         )
     return join(parts)
+
+
+def _box(text: str) -> Markup:
+    return element("div", element("bdi", escape(text, LONG)), class_="box", role="alert")
 
 
 def _item(line: str) -> Markup:
@@ -205,7 +209,12 @@ def _run(view: View) -> Markup:
             element(
                 "section",
                 element("h2", "What was asked"),
-                element("div", _rows(asked), _rows(found), class_="cols"),
+                element(
+                    "div",
+                    _rows(asked, "Problem and options"),
+                    _rows(found, "What the plan comes to"),
+                    class_="cols",
+                ),
             ),
             element(
                 "section",
@@ -236,11 +245,11 @@ def _problem_facts(view: View) -> Mapping[str, Any]:
         return view.facts
 
 
-def _rows(pairs: Sequence[tuple[str, str]]) -> Markup | None:
+def _rows(pairs: Sequence[tuple[str, str]], title: str = "") -> Markup | None:
     if not pairs:
         return None
     shown = [(element("bdi", label), element("bdi", escape(value, LONG))) for label, value in pairs]
-    return element("div", rows(shown))
+    return element("div", element("h3", title) if title else None, rows(shown))
 
 
 def _notes(view: View) -> Markup | None:

@@ -26,7 +26,7 @@ def short(views: Sequence[View]) -> list[str]:
 
     Those that are called alike are numbered.
     """
-    labels = [clean(view.label, 400) for view in views]
+    labels = [clean(view.label, 400) or "plan" for view in views]
     files = [PurePath(label).name or label for label in labels]
     names = files if len(set(files)) == len(set(labels)) else labels
     if len(set(names)) == len(names):
@@ -58,7 +58,7 @@ def verdict(view: View) -> tuple[str, str, str]:
         return f"{interrupted}no plan", reason or ": none was found", BAD
     if objective is None:
         return "unknown", ": what the plan comes to cannot be told", BAD
-    if record.status == "optimal" and not differs(view):
+    if record.status == "optimal" and not differs(view) and not impossible(view):
         return "optimal", f": {said(view, objective)}; no plan can have less", GOOD
     if not record.status:
         return "valid", f": {said(view, objective)}; nothing is known of the run", PLAIN
@@ -70,8 +70,10 @@ def _above(view: View) -> str:
     bound, objective = view.bound, view.objective
     if bound is None or objective is None or not math.isfinite(bound):
         return "; how far from the best is not known"
+    if impossible(view):
+        return "; the bound in the file is above that and cannot hold"
     if objective <= bound:
-        return ", and no plan can have less"
+        return "; no plan can have less"
     if bound <= 0:
         return f"; no plan can have less than {said(view, bound)}"
     return f", at most {words((objective - bound) / bound, 'share')} above the best possible"
@@ -83,6 +85,14 @@ def differs(view: View) -> bool:
     if told is None or found is None:
         return False
     return abs(told - found) > 1e-9 * max(1.0, abs(told), abs(found))
+
+
+def impossible(view: View) -> bool:
+    """Return whether the bound in the file is above what the plan comes to."""
+    bound, objective = view.bound, view.objective
+    if view.violations or bound is None or objective is None or not math.isfinite(bound):
+        return False
+    return bound - objective > 1e-6 * max(1.0, abs(bound), abs(objective))
 
 
 def gap(view: View) -> float | None:
@@ -107,7 +117,7 @@ def tiles(view: View) -> list[tuple[str, str, str]]:
 def again(view: View) -> str:
     """Return the command that solves the problem of a plan file as the run did."""
     asked = view.record.asked
-    parts = ["mapc", "solve", clean(view.label, 4_000)]
+    parts = ["mapc", "solve", clean(view.label, 4_000) or "plan.json"]
     if "time_limit" in asked:
         limit = asked["time_limit"]
         parts += ["--time-limit", "none" if limit is None else _short(limit)]
@@ -116,7 +126,8 @@ def again(view: View) -> str:
     for option in ("seed", "workers"):
         if asked.get(option) is not None:
             parts += [f"--{option}", _short(asked[option])]
-    for method in asked.get("methods") or ():
+    methods = asked.get("methods")
+    for method in methods if isinstance(methods, list | tuple) else ():
         parts += ["--method", _short(method)]
     if asked.get("memory_limit") is not None:
         parts += ["--memory-limit", _short(asked["memory_limit"])]
