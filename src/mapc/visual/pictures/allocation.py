@@ -354,7 +354,7 @@ def live_figure(view: View, placed: Placed) -> Figure:
             *marks,
             *limit_rule(problem.capacity, y),
             *bounds,
-            Rule("most bytes alive, from time", "mark", "x", float(edges[at])),
+            Rule("most bytes alive", "mark", "x", float(edges[at])),
         ),
         note=sentences(
             "" if problem.banks else "What is between the two lines is holes.",

@@ -135,7 +135,7 @@ def peak_rule(live: IntArray) -> tuple[Rule, ...]:
     """Return the line where the step with most bytes in use begins, the first of them."""
     if not len(live):
         return ()
-    return (Rule("most bytes in use, at step", "mark", "x", float(live.argmax())),)
+    return (Rule("most bytes in use", "mark", "x", float(live.argmax())),)
 
 
 def _used_rule(top: int, limit: int | None) -> tuple[Rule, ...]:
