@@ -17,6 +17,8 @@ PASSED: Final = "pass"
 BETTER: Final = "better"
 FAILED: Final = "FAIL"
 INCONCLUSIVE: Final = "inconclusive"
+WIDTH: Final = 80
+"""Columns of the table."""
 SOLVERS: Final = ("highs", "cpsat")
 """Whose versions an answer depends on."""
 
@@ -171,7 +173,13 @@ def _table(cases: tuple[Checked, ...], timings: bool) -> list[str]:
         if timings:
             rows[-1].append(f"{one.seconds:.2f}")
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    return [
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    room = WIDTH - sum(widths[1:]) - 2 * len(widths[1:])
+    widths[0] = max(len(row[0]) for row in rows if len(row[0]) <= max(room, len(header[0])))
+    lines = []
+    for name, *figures in rows:
+        if len(name) > widths[0]:  # figures stay in their columns, below a long name
+            lines.append(name)
+            name = ""
+        cells = zip([name, *figures], widths, strict=True)
+        lines.append("  ".join(f"{cell:<{width}}" for cell, width in cells).rstrip())
+    return lines
