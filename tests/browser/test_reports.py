@@ -1,5 +1,6 @@
 """Reports in a browser: nothing goes wrong, pictures answer, and they show the plan's numbers."""
 
+import base64
 import json
 import signal
 import subprocess
@@ -310,6 +311,35 @@ def test_light_and_dark(page):
     assert page.run(ground) == light
 
 
+def test_without_script_all_is_there_to_be_read(visit, reports, chromium):
+    chromium.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        page = visit(reports("allocation")[0])
+        assert page.one("header h1").is_displayed()
+        assert not page.one(".tools").is_displayed()
+        assert page.one("figure[data-key=buffer-map] svg").is_displayed()
+        ticks = page.all("figure[data-key=buffer-map] .xt span")
+        assert len(ticks) >= 2
+        assert all(tick.is_displayed() for tick in ticks)
+    finally:
+        chromium.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_paper_gets_light_colours_and_no_buttons(visit, reports, chromium):
+    page = visit(reports("allocation")[0])
+    page.one("#theme").click()  # dark on the screen
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        ground = page.run("return getComputedStyle(document.body).backgroundColor")
+        assert ground in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)")
+        assert not page.one(".tools").is_displayed()
+        assert not any(button.is_displayed() for button in page.all(".figtools button"))
+    finally:
+        chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    printed = chromium.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"]
+    assert base64.b64decode(printed).startswith(b"%PDF")
+
+
 def test_hostile_names_do_nothing(visit, reports):
     page = visit(reports("hostile")[0])
     assert page.messages == []
@@ -380,6 +410,23 @@ def test_groups_are_those_of_the_plan(visit, reports):
     expected = sorted(zip(plan.first_rank.tolist(), degree.tolist(), strict=True))
     assert sorted((row[1], row[3]) for row in shown) == expected
     assert max(row[0] + row[2] for row in shown) == pytest.approx(view.objective, rel=1e-12)
+
+
+def test_losses_are_those_of_the_plan(visit, tmp_path):
+    problem = mapc.generate("bits", groups=40, formats=3, seed=3)
+    result = mapc.solve(problem, time_limit=None)
+    make([of_result(problem, result)]).write(tmp_path / "bits.html")
+    page = visit(tmp_path / "bits.html")
+    titles = page.run(
+        """return [...document.querySelectorAll('figure[data-key=formats] rect')].map(
+            r => [Number(r.getAttribute('x')), r.querySelector('title').textContent])"""
+    )
+    chosen = problem.format_of[result.plan.option]
+    assert len(titles) == problem.n_groups
+    for x, title in titles:
+        group = int(x)
+        assert problem.groups[group] in title
+        assert problem.formats[int(chosen[group])] in title
 
 
 def test_a_result_without_a_bound_has_a_page(visit, tmp_path):
