@@ -28,7 +28,8 @@ SCHEMA = "formats/schema.json"
 
 _LINK = re.compile(r"(?<=\]\()(?P<target>[^)\s:#]+)(?P<anchor>#[^)\s]*)?(?=\))")
 _FENCE = re.compile(r"^```.*?^```$", re.M | re.S)
-_MARKER = re.compile(r"^<!-- (?:tested|file:|step).*?-->\n", re.M)
+_FILE = re.compile(r"^<!-- (?:file|step): (?P<name>\S+) -->\n```(?P<kind>\w*)$", re.M)
+_MARKER = re.compile(r"^<!-- (?:tested|step).*?-->\n", re.M)
 _FORMULA = re.compile(
     r'<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<tex>.*?)\\[)\]]</(?P=tag)>', re.S
 )
@@ -86,7 +87,7 @@ def _module_row(module: Path) -> str:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Lead links to where their targets are on the site; drop the markers of tested blocks."""
+    """Lead links to where their targets are; blocks that are files get their names as titles."""
     uri = page.file.src_uri
     origins = {u: p for p, u in PAGES.items()}
     origin = origins.get(uri, f"docs/{uri}")
@@ -105,6 +106,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return link[0]
         return posixpath.relpath(place, posixpath.dirname(uri) or ".") + (link["anchor"] or "")
 
+    markdown = _FILE.sub(
+        lambda file: f'```{file["kind"] or "text"} title="{file["name"]}"', markdown
+    )
     parts = re.split(f"({_FENCE.pattern})", _MARKER.sub("", markdown), flags=re.M | re.S)
     return "".join(part if i % 2 else _LINK.sub(lead, part) for i, part in enumerate(parts))
 

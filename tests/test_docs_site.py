@@ -133,6 +133,19 @@ def test_formulas_are_shown_without_scripts() -> None:
         assert "arithmatex" not in path.read_text("utf-8")
 
 
+def test_blocks_that_are_files_say_their_names() -> None:
+    for page, name in (
+        ("quickstart.html", "make_model.py"),
+        ("extending/family.html", "src/mapc/models/pipeline/problem.py"),
+        ("planner.html", "loop.py"),
+    ):
+        text = pages()[site() / page].text
+        assert f'<span class="filename">{name}</span>' in text
+    assert not any(
+        "<!-- step" in page.text or "<!-- file" in page.text for page in pages().values()
+    )
+
+
 def test_search_knows_the_pages() -> None:
     index = (site() / "search" / "search_index.json").read_text("utf-8")
     for page in ("families/memory.html", "quickstart.html", "api/index.html", "glossary.html"):
