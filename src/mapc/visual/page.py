@@ -232,7 +232,9 @@ def _facts(view: View) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     of_problem = _problem_facts(view)
     given = {key: value for key, value in view.facts.items() if key in of_problem}
     found = {key: value for key, value in view.facts.items() if key not in of_problem}
-    return facts(given) + facts(view.record.asked), facts(found)
+    units = {"time_limit": "time_limit_seconds", "gap": "gap_share"}
+    asked = {units.get(key, key): value for key, value in view.record.asked.items()}
+    return facts(given) + facts(asked), facts(found)
 
 
 def _problem_facts(view: View) -> Mapping[str, Any]:

@@ -234,7 +234,8 @@ def _tick(share: float, text: str, axis: Axis, direction: str) -> Markup:
     style = f"left:{share:.4%}"
     if axis.names and min(share, 1 - share) < 0.06:  # a long name must not leave the picture
         style += f";max-width:{max(0.03, 2 * min(share, 1 - share)):.2%}"
-    return element("span", element("bdi", text), style=style)
+    # the last label must not leave a narrow screen
+    return element("span", element("bdi", text), style=style, class_=share > 0.96 and "end")
 
 
 def _svg(figure: Figure, x: Span, y: Span, series: Sequence[int]) -> Markup:
@@ -309,9 +310,9 @@ def _rule_group(group: list[tuple[float, int, Rule]], axis: Axis, direction: str
         for _, index, rule in group
     )
     if direction == "x":
-        side = "left" if share <= 0.6 else "right"
-        place = share if side == "left" else 1 - share
-        return element("div", labels, class_="rl x", style=f"{side}:{place:.4%}")
+        side, place = ("left", share) if share <= 0.5 else ("right", 1 - share)
+        style = f"{side}:{place:.4%};max-width:{1 - place:.2%}"
+        return element("div", labels, class_="rl x", style=style)
     height = 1 - share if axis.down else share
     # a label stands above its rule, and below one at the upper edge
     side, place = ("bottom", height) if height <= 0.9 else ("top", 1 - height)

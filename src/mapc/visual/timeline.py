@@ -64,7 +64,13 @@ def figure(views: Sequence[View]) -> Figure | None:
         key="gap-over-time",
         title="Gap over time",
         summary=_summary(runs),
-        x=Axis("seconds" + (" (logarithmic)" if log else ""), start, end, "s", log=log),
+        x=Axis(
+            "seconds (logarithmic)" if log else "seconds",
+            start,
+            end * 1.04,  # what happens at the end is seen whole
+            "s",
+            log=log,
+        ),
         y=_level_axis(marks, unit_of(runs[0][0])),
         marks=tuple(marks),
         height=220,
@@ -168,7 +174,9 @@ def _level_axis(marks: Sequence[Mark], unit: str) -> Axis:
     low, high = float(levels.min()), float(levels.max())
     if low > 0 and high / low > 100:
         return Axis("objective (logarithmic)", low / 1.2, high * 1.2, unit, log=True)
-    room = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
+    if low == high == 0:
+        return Axis("objective", -0.1, 1.0, unit)
+    room = 0.06 * (high - low) or 0.05 * abs(high)
     return Axis("objective", low - room, high + room, unit)
 
 

@@ -161,7 +161,13 @@ def test_what_a_page_says():
     for expected in (
         *("4 KiB", "1 KiB", "75 %", "feasible", "method", "by bound method", "a note", "rule"),
         *("What was asked", "Gap over time", "Who found what when", "section", "command"),
-        *("2 KiB", "3", "1.0", "mapc solve plan.json --time-limit 5 --seed 3 --method asked"),
+        *(
+            "2 KiB",
+            "3",
+            "5 s",
+            "1.0",
+            "mapc solve plan.json --time-limit 5 --seed 3 --method asked",
+        ),
     ):
         assert expected in texts, expected
 

@@ -116,3 +116,9 @@ def test_long_tables_are_thinned_from_the_first_to_the_last():
 )
 def test_units_are_read_off_the_words(phrase, unit):
     assert unit_of(view(phrase=phrase)) == unit
+
+
+def test_nothing_but_zeros_has_an_axis():
+    events = (Event(1.0, "bound", None, 0.0, "a"), Event(2.0, "incumbent", 0.0, 0.0, "b"))
+    axis = figure([view(events)]).y
+    assert axis.low < 0 < axis.high

@@ -279,7 +279,9 @@
         const made = ticks(axis, axis.from, axis.to, Math.floor(most)).map(([at, text]) => {
           const tick = make("span");
           tick.append(make("bdi", "", text));
-          tick.style[side] = (100 * (at - axis.from)) / (axis.to - axis.from) + "%";
+          const share = (at - axis.from) / (axis.to - axis.from);
+          tick.style[side] = 100 * share + "%";
+          if (share > 0.96) tick.className = "end";
           if (!axis.names.length) {
             lines.push(
               axis === across ? `M${at} ${up.from}V${up.to}` : `M${across.from} ${at}H${across.to}`
@@ -296,9 +298,11 @@
         label.hidden = !(share >= 0 && share <= 1);
         label.removeAttribute("style");
         const height = axis.down ? 1 - share : share;
-        if (axis === across) label.style[share <= 0.6 ? "left" : "right"] =
-          100 * (share <= 0.6 ? share : 1 - share) + "%";
-        else label.style[height <= 0.9 ? "bottom" : "top"] =
+        if (axis === across) {
+          const [side, place] = share <= 0.5 ? ["left", share] : ["right", 1 - share];
+          label.style[side] = 100 * place + "%";
+          label.style.maxWidth = 100 * (1 - place) + "%";
+        } else label.style[height <= 0.9 ? "bottom" : "top"] =
           100 * (height <= 0.9 ? height : 1 - height) + "%";
       }
     }
