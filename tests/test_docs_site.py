@@ -151,6 +151,8 @@ def test_search_knows_the_pages() -> None:
     for page in ("families/memory.html", "quickstart.html", "api/index.html", "glossary.html"):
         assert f'"{page}' in index
     assert '"source/' not in index
+    (worker,) = re.findall(r'"search": "([^"]+)"', pages()[site() / "index.html"].text)
+    assert (site() / worker).is_file()
 
 
 def test_docstrings_are_shown_as_text() -> None:
