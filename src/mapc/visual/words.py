@@ -72,7 +72,22 @@ def ticks(axis: Axis, most: int = 6) -> list[tuple[float, str]]:
     step = _round_step(span / most, axis.unit)
     first = math.ceil(axis.low / step - 1e-9)
     last = math.floor(axis.high / step + 1e-9)
-    return [(i * step, words(_snap(i * step), axis.unit)) for i in range(first, last + 1)]
+    places = [i * step for i in range(first, last + 1)]
+    return list(zip(places, _told_apart(places, axis.unit), strict=True))
+
+
+def _told_apart(places: list[float], unit: str) -> list[str]:
+    """Return ticks in words, with as many digits as it takes for no two to be the same."""
+    names = [words(_snap(place), unit) for place in places]
+    if unit == "bytes" or len(set(names)) == len(names):
+        return names
+    share = unit == "share"
+    after = {"share": " %", "ms": " ms", "s": " s"}.get(unit, "")
+    for digits in range(6, 16):
+        names = [f"{place * (100 if share else 1):,.{digits}g}{after}" for place in places]
+        if len(set(names)) == len(names):
+            break
+    return names
 
 
 def _snap(value: float) -> float:

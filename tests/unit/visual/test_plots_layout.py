@@ -125,3 +125,14 @@ def test_a_domain_without_extent_is_widened():
     assert domain(Axis("x", 3, 3)) == (3, 4)
     assert domain(Axis("x", 3, 3, log=True)) == (3, 6)
     assert domain(Axis("x", 3, 5)) == (3, 5)
+
+
+@CHECKED
+@given(
+    st.floats(-1e6, 1e6),
+    st.sampled_from([1e-6, 1e-3, 1.0, 1e4]),
+    st.sampled_from(["", "share", "ms", "s", "loss"]),
+)
+def test_ticks_close_together_are_told_apart(low, span, unit):
+    names = [name for _, name in y_ticks(Axis("load", low, low + span, unit), 3)]
+    assert len(set(names)) == len(names)
