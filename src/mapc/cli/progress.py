@@ -119,7 +119,7 @@ class Progress:
     def _candidates(self, seconds: float) -> list[str]:
         """Return the live line in several lengths, longest first; numbers go last."""
         start = f"{duration(seconds)}  "
-        steps = self._steps
+        steps = self._steps if any(gap > 0 for _, gap in self._steps) else []
         if not (self._objective or self._bound):
             return [f"{start}looking for a plan"]
 

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from mapc.solvers.result import Result
 
 COMPARED = {
-    "micro-batches": ("micro_batches", ","),
+    "micro": ("micro_batches", ","),
     "groups": ("groups", ","),
     "idle": ("idle_rank_share", ".1%"),
     "memory": ("memory_share", ".1%"),
 }
-"""Columns of ``mapc compare``: header, fact, and how it is written."""
+"""Columns of ``mapc compare``: header, fact, and how it is written; they all fit one line."""
 SCOPE = "step"
 """What bounds hold for: every choice of micro-batches, and every number of them."""
 _MOST_LISTED = 8

@@ -125,7 +125,9 @@ def test_replicas_profiles_nodes_and_moves(run, tmp_path):
     assert rows["by profile"].startswith("day: ")
     assert "worst profile" in rows["balancedness"]
     assert rows["cross traffic"].endswith("% their node")
-    assert max(map(len, done.stdout.splitlines())) <= 80
+    *lines, written = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert written.split() == ["written", str(tmp_path / "plan.json")]  # a path stays whole
     checked = run("check", tmp_path / "plan.json").stdout
     assert checked.startswith("valid: a step time of")
     assert "moves 0 of 2, 0 B" in " ".join(checked.split())

@@ -186,6 +186,13 @@ def test_what_is_left_out_on_a_narrow_terminal(terminal):
     assert shown[1] == ""
 
 
+def test_no_bars_where_the_gap_was_never_open(terminal):
+    screen, clock = terminal(80), Clock()
+    with Progress(Family, now=clock, ticking=False) as progress:
+        progress(Event(0.0, "incumbent", 8, 8, "luck"))
+        assert screen.shown() == ["0 s  8 B of traffic (luck), bound 8 B, gap 0 %"]
+
+
 def test_a_terminal_that_is_resized(terminal):
     screen, clock = terminal(80), Clock()
     with Progress(Family, now=clock, ticking=False) as progress:

@@ -188,7 +188,7 @@ def test_compare(run, instance):
     done = run("compare", instance, "-q", "--time-limit", 0, *options)
     header, *lines = done.stdout.splitlines()
     assert header.split()[:8] == [
-        "method", "objective", "bound", "gap", "micro-batches", "groups", "idle", "memory",
+        "method", "objective", "bound", "gap", "micro", "groups", "idle", "memory",
     ]  # fmt: skip
     shown = {line.split()[0]: line for line in lines if not line.startswith("*")}
     assert list(shown) == ["area", "homogeneous", "megatron", "static"]
