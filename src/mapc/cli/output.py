@@ -175,7 +175,8 @@ def plain_table(
     lines = []
     for label, value in table:
         parts = wrapped(value, max(20, width - left))
-        names = [label] if cells(label) < left else [*wrapped(label, width), ""]
+        above = cells(label) >= left
+        names = [*wrapped(label, width), *[""] * any(parts)] if above else [label]
         for name, part in zip_longest(names, ["" for _ in names[1:]] + parts, fillvalue=""):
             space = " " * max(0, left - cells(name))
             if style is None:

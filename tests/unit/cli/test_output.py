@@ -1,26 +1,56 @@
 import io
 import json
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mapc.cli.output import one_line, plain_table, print_columns, print_json, print_table
+from mapc.cli.output import (
+    one_line,
+    plain_table,
+    print_columns,
+    print_json,
+    print_table,
+    wrapped,
+)
+from mapc.cli.terminal import cells
 
 
 @settings(deadline=None)
 @given(
-    st.lists(st.tuples(st.text("abc", min_size=1, max_size=20), st.text(max_size=300)), min_size=1),
+    st.lists(st.tuples(st.text("abc", min_size=1, max_size=60), st.text(max_size=300)), min_size=1),
     st.integers(50, 120),
 )
 def test_plain_table_keeps_everything_within_the_width(rows, width):
-    # textwrap may break a line after a hyphen without adding a space
     lines = plain_table(rows, width).split("\n")
-    assert max(map(len, lines)) <= width
+    for line in lines:  # a word is not broken, wherever it begins
+        assert cells(line) <= width or cells(line.split()[-1]) > width - width // 3 - 2
     said = "".join("".join(line.split()) for line in lines)
     assert said == "".join("".join((label + one_line(value)).split()) for label, value in rows)
+
+
+def test_a_long_label_stands_above_its_value():
+    rows = [("short", "one two"), ("l" * 30, "a path"), ("m" * 90, "")]
+    assert plain_table(rows, 60).split("\n") == [
+        "short  one two",
+        "l" * 30,
+        "       a path",
+        "m" * 90,
+    ]
+
+
+@given(st.text("ab \n漢", max_size=200), st.integers(10, 60))
+def test_wrapped(text, width):
+    lines = wrapped(text, width, "  ")
+    words = text.split()
+    assert [word for line in lines for word in line.split()] == words
+    for line, following in pairwise(lines):
+        assert cells(line) <= width or len(line.split()) == 1
+        assert cells(line) + 1 + cells(following.split()[0]) > width  # no line ends early
+        assert following.startswith("  ")
 
 
 @settings(deadline=None)
