@@ -67,4 +67,7 @@ def _mapping(value: Any) -> dict[str, Any]:
 def _number(value: Any) -> Number | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if math.isfinite(value) else None
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:  # an integer beyond all floats
+        return None

@@ -30,7 +30,10 @@ def words(value: Any, unit: str = "") -> str:
         return value
     if isinstance(value, bool):
         return "yes" if value else "no"
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond all floats
+        number = math.inf if value > 0 else -math.inf
     if math.isinf(number):
         return "∞" if number > 0 else "-∞"
     if unit == "bytes":

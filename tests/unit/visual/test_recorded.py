@@ -76,3 +76,12 @@ def test_long_trajectories_are_thinned_between_their_ends(n):
     assert kept[:1] == steps[:1]
     assert kept[-1:] == steps[-1:]
     assert list(kept) == sorted(set(kept), key=lambda step: step.time)
+
+
+def test_integers_beyond_all_floats_are_left_out():
+    huge = 10**400
+    record = record_from({"objective": huge, "bound": -huge, "seconds": 3, "gap": 2**64})
+    assert (record.objective, record.bound, record.seconds, record.gap) == (None, None, 3, 2**64)
+    columns = {"seconds": [1, 2], "kind": ["bound"] * 2, "source": ["", ""]}
+    steps = trajectory_from({**columns, "objective": [huge, 5], "bound": [4, huge]})
+    assert [(step.objective, step.bound) for step in steps] == [(None, 4), (5, None)]

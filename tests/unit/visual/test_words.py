@@ -18,6 +18,8 @@ NUMBERS = st.floats(-1e12, 1e12, allow_nan=False)
         (math.nan, "", "\N{EN DASH}"),
         (math.inf, "ms", "∞"),
         (-math.inf, "", "-∞"),
+        (10**400, "bytes", "∞"),
+        (-(10**400), "", "-∞"),
         ("as it is", "bytes", "as it is"),
         (True, "count", "yes"),
         (1605632, "bytes", "1,568 KiB"),
