@@ -116,7 +116,7 @@ def test_options_reach_the_search(run, net, monkeypatch):
         "minimize": None,
         "time_limit": 5.0,
         "gap": 0.25,
-        "methods": ("gap", "cosma"),
+        "methods": ["gap", "cosma"],
         "seed": 3,
         "workers": 2,
         "memory_limit": 4 * 2**30,
