@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from mapc.cli.describe import size
-from mapc.cli.families import limit_words
 from mapc.cli.output import print_json, say, say_wrapped
 from mapc.cli.reading import given_rules, json_option, read_problem, reading_options
 from mapc.errors import CheckError, InstanceError, UsageError
 from mapc.files import STREAM
+from mapc.wording.common import size
+from mapc.wording.families import limit_words
 
 _OPEN = (("capacity", None), ("alignment", 1))
 """Attributes a file may leave open, with the value that says so."""

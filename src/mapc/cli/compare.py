@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from mapc.cli.completing import methods as methods_named
-from mapc.cli.describe import brief, percent
-from mapc.cli.families import compared
 from mapc.cli.live import LiveLine, clock, duration
 from mapc.cli.outcome import OutcomeError, interrupted
 from mapc.cli.output import one_line, print_json, say, say_wrapped
@@ -19,6 +17,8 @@ from mapc.cli.reading import FILE_HELP, json_option, parse_seconds, read_problem
 from mapc.cli.tables import columns
 from mapc.cli.terminal import can_rewrite
 from mapc.errors import ExitCode, MapcError
+from mapc.wording.common import brief, percent
+from mapc.wording.families import compared
 
 if TYPE_CHECKING:
     from mapc.solvers.result import Result

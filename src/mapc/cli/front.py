@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mapc.cli.describe import brief, percent
 from mapc.cli.output import one_line, print_columns, print_json, print_table, say
 from mapc.cli.tables import columns
 from mapc.cli.terminal import WIDTH, cells
 from mapc.files import write_whole
 from mapc.units import quantity
+from mapc.wording.common import brief, percent
 
 if TYPE_CHECKING:
     from mapc.models.fronts import Front

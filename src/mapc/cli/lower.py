@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from mapc.cli.completing import formulations
-from mapc.cli.describe import fact_rows
 from mapc.cli.output import print_json, print_table
 from mapc.cli.reading import FILE_HELP, json_option, read_problem, reading_options
 from mapc.cli.target import check_target
+from mapc.wording.common import fact_rows
 
 SUFFIXES = (".mps", ".lp", ".pb", ".pb.txt")
 

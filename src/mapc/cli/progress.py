@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
-from mapc.cli.describe import brief, percent
 from mapc.cli.live import LiveLine, clock, duration
 from mapc.cli.output import one_line, say
 from mapc.cli.sparkline import ASCII, BLOCKS, sparkline
 from mapc.cli.terminal import can_rewrite, shows
+from mapc.wording.common import brief, percent
 
 if TYPE_CHECKING:
     from mapc.models.base import Family

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from mapc.cli.families import fact_rows
 from mapc.cli.output import print_json, print_table
 from mapc.cli.reading import FILE_HELP, json_option, read_problem, reading_options
+from mapc.wording.families import fact_rows
 
 
 def figures(problem: Any, *, details: bool) -> dict[str, Any]:

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mapc.cli.completing import methods as methods_named
-from mapc.cli.describe import percent, with_gap_over_time
-from mapc.cli.families import result_keys, result_rows
 from mapc.cli.front import SUFFIXES, parse_points, run_front
 from mapc.cli.invocation import command_line
 from mapc.cli.outcome import OutcomeError, interrupted
@@ -19,10 +17,13 @@ from mapc.cli.output import print_json, print_table
 from mapc.cli.progress import Progress
 from mapc.cli.reading import FILE_HELP, json_option, parse_seconds, read_problem, reading_options
 from mapc.cli.report import check_report_target, write_run
+from mapc.cli.sparkline import with_gap_over_time
 from mapc.cli.target import check_target
 from mapc.errors import ExitCode, InfeasibleError, MapcError, UsageError
 from mapc.files import STREAM
 from mapc.units import parse_bytes
+from mapc.wording.common import percent
+from mapc.wording.families import result_keys, result_rows
 
 if TYPE_CHECKING:
     from mapc.solvers.result import Result

@@ -7,12 +7,17 @@ bar is the largest gap of the run, the lowest one a gap of zero.
 from __future__ import annotations
 
 import math
+import sys
 from bisect import bisect_right
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mapc.cli.terminal import shows
+from mapc.wording.common import Rows, percent
+
 if TYPE_CHECKING:
     from mapc.solvers.base import Event
+    from mapc.solvers.result import Result
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 ASCII = "_.:+*o#@"
@@ -21,6 +26,11 @@ ASCII = "_.:+*o#@"
 LEAST_DECADES, MOST_DECADES = 1.0, 6.0
 """Powers of ten between the highest and the lowest positive bar: a gap that falls by a tenth of
 itself must not look like one that is about to close, and one far below the others not hide them."""
+
+BARS = 16
+"""Columns of the gap over time: with its figures it fits a line."""
+LEAST_STEPS = 3
+"""Better plans and bounds that make a gap over time worth a line."""
 
 Steps = Sequence[tuple[float, float]]
 """Seconds and gap, in the order of time; a gap holds until the next step."""
@@ -78,3 +88,19 @@ def _level(gap: float, lowest: float, largest: float, top: int) -> int:
     decades = min(MOST_DECADES, max(LEAST_DECADES, math.log10(largest) - math.log10(lowest)))
     down = (math.log10(largest) - math.log10(gap)) / decades
     return max(1, top - round(down * (top - 1)))
+
+
+def with_gap_over_time(rows: Rows, result: Result) -> Rows:
+    """Return rows of a result with one more below its gap, if the gap had a way to go.
+
+    That is, if the run had at least three steps, and two different gaps among them.
+    """
+    steps = gap_steps(result.trajectory)
+    if len(result.trajectory) < LEAST_STEPS or len({gap for _, gap in steps}) < 2:
+        return rows
+    drawn = sparkline(steps, result.seconds, BARS, BLOCKS if shows(BLOCKS, sys.stdout) else ASCII)
+    (first, start), (last, end) = steps[0], steps[-1]
+    text = f"{drawn} {percent(start)} at {first:.2f} s, {percent(end)} at {last:.2f} s"
+    labels = [name for name, _ in rows]
+    at = labels.index("gap") + 1 if "gap" in labels else len(rows)
+    return [*rows[:at], ("gap over time", text), *rows[at:]]

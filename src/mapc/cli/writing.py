@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 import click
 
-from mapc.cli.families import fact_rows
 from mapc.cli.output import print_json, print_table, streaming
 from mapc.cli.show import figures
 from mapc.files import STREAM
+from mapc.wording.families import fact_rows
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

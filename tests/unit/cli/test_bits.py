@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 import mapc
-from mapc.cli import bits
+from mapc.wording import bits
 from oracles.printed import table
 
 

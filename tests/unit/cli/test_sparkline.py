@@ -2,8 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapc.cli.describe import with_gap_over_time
-from mapc.cli.sparkline import ASCII, BLOCKS, gap_steps, sampled, sparkline
+from mapc.cli.sparkline import ASCII, BLOCKS, gap_steps, sampled, sparkline, with_gap_over_time
 from mapc.solvers.base import Event, Status
 from mapc.solvers.result import Result
 

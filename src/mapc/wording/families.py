@@ -7,16 +7,16 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from mapc.cli import describe
-from mapc.cli.describe import Rows
+from mapc.wording import common
+from mapc.wording.common import Rows
 
 if TYPE_CHECKING:
     from mapc.solvers.result import Result
 
 _OWN = {
-    "bits": "mapc.cli.bits",
-    "placement": "mapc.cli.placement",
-    "sequence": "mapc.cli.sequence",
+    "bits": "mapc.wording.bits",
+    "placement": "mapc.wording.placement",
+    "sequence": "mapc.wording.sequence",
 }
 """Modules with ``result_rows``, ``result_keys``, ``limit_words`` and ``fact_rows``."""
 
@@ -28,7 +28,7 @@ def _own(kind: str) -> ModuleType | None:
 def result_rows(problem: Any, result: Result) -> Rows:
     """Return the rows of a result for people."""
     own = _own(result.kind)
-    return describe.result_rows(result) if own is None else own.result_rows(problem, result)
+    return common.result_rows(result) if own is None else own.result_rows(problem, result)
 
 
 def result_keys(problem: Any, result: Result) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def _kind(problem: Any) -> str:
 def fact_rows(facts: Mapping[str, Any]) -> Rows:
     """Return the rows of the figures of a problem, whose ``kind`` is one of them."""
     own = _own(facts["kind"])
-    return describe.fact_rows(facts) if own is None else own.fact_rows(facts)
+    return common.fact_rows(facts) if own is None else own.fact_rows(facts)
 
 
 def compared(kind: str) -> Mapping[str, tuple[str, str]]:

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mapc.cli.describe import brief, fact_rows, percent, result_rows, size
 from mapc.solvers.base import Status
 from mapc.solvers.result import Result
+from mapc.wording.common import brief, fact_rows, percent, result_rows, size
 
 
 @pytest.mark.parametrize(

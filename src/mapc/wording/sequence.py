@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mapc.cli import describe
-from mapc.cli.describe import Rows
+from mapc.wording import common
+from mapc.wording.common import Rows
 
 if TYPE_CHECKING:
     from mapc.models.sequence.problem import SequenceProblem
@@ -51,7 +51,7 @@ def idle_ranks(problem: SequenceProblem, plan: Any) -> list[int]:
 
 def result_rows(problem: SequenceProblem, result: Result) -> Rows:
     """Return what a person wants to know about a result, most important first."""
-    rows = describe.result_rows(result)
+    rows = common.result_rows(result)
     if result.plan is None:
         return rows
     head = [row for row in rows if row[0] in ("status", "objective", "bound", "gap")]
@@ -116,7 +116,7 @@ def fact_rows(facts: Mapping[str, Any]) -> Rows:
     """Return labels and values of the figures of a problem."""
     rows = [("kind", facts["kind"]), *_problem_rows(facts), *_detail_rows(facts)]
     last = {key: facts[key] for key in ("sha256", "output") if key in facts}
-    return rows + describe.fact_rows(last)
+    return rows + common.fact_rows(last)
 
 
 def _problem_rows(facts: Mapping[str, Any]) -> Rows:
@@ -159,7 +159,7 @@ def _detail_rows(facts: Mapping[str, Any]) -> Rows:
 
     rows: Rows = []
     if "lengths" in facts:
-        rows.append(("lengths", describe.plain(facts["lengths"])))
+        rows.append(("lengths", common.plain(facts["lengths"])))
         held = (f"{count:,} by {degree:,}" for degree, count in facts["least_degree"].items())
         rows.append(("held", ", ".join(held) + " ranks or more"))
         n = facts["needed_micro_batches"]

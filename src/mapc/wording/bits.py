@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mapc.cli import describe
-from mapc.cli.describe import Rows, percent, plain
 from mapc.units import PER_BYTE, quantity, share
+from mapc.wording import common
+from mapc.wording.common import Rows, percent, plain
 
 if TYPE_CHECKING:
     from mapc.models.bits.heuristics import Uniform
@@ -48,15 +48,15 @@ def result_keys(problem: BitsProblem, result: Result) -> dict[str, Any]:
 
 def result_rows(problem: BitsProblem, result: Result) -> Rows:
     """Return what a person wants to know about a result, most important first."""
-    rows = describe.result_rows(result)
+    rows = common.result_rows(result)
     if result.plan is None:
         return rows
-    own = {describe.label(key) for key in (*_NOT_ROWS, *_ZERO_SAYS_NOTHING)}
+    own = {common.label(key) for key in (*_NOT_ROWS, *_ZERO_SAYS_NOTHING)}
     head = [row for row in rows if row[0] in ("status", "objective", "bound", "gap")]
     tail = [row for row in rows if row not in head and row[0] not in own]
     facts = result.facts
     middle = [*_budget_use(problem, facts), *_formats(problem, result)]
-    counts = [(describe.label(key), facts.get(key)) for key in _ZERO_SAYS_NOTHING]
+    counts = [(common.label(key), facts.get(key)) for key in _ZERO_SAYS_NOTHING]
     middle += [(name, plain(count)) for name, count in counts if count]
     return [*head, *middle, *_baselines(problem, result), *tail]
 
@@ -176,13 +176,13 @@ def fact_rows(facts: Mapping[str, Any]) -> Rows:
     for key in ("sha256", "output"):
         if key in plainly:
             last[key] = plainly.pop(key)
-    rows = describe.fact_rows(plainly)
+    rows = common.fact_rows(plainly)
     for name, resource in facts.get("budgets", {}).items():
         rows.append((name, _range(name, resource, facts)))
     for name, row in facts.get("uniform", {}).items():
         fits = "fits" if row["within_budgets"] else "does not fit"
         rows.append((f"all {name}", f"{fits}, a loss of {row['loss']:.6g}"))
-    return rows + describe.fact_rows(last)
+    return rows + common.fact_rows(last)
 
 
 def _range(name: str, resource: Mapping[str, Any], facts: Mapping[str, Any]) -> str:

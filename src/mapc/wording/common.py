@@ -28,10 +28,6 @@ _LABELS = {
 _QUANTITY = re.compile(r"-?\d\S*(?: \S+)?")
 _FIRST = ("compulsory", "spilled", "reloaded")
 """Figures that belong right below the objective, by stem."""
-BARS = 16
-"""Columns of the gap over time: with its figures it fits a line."""
-LEAST_STEPS = 3
-"""Better plans and bounds that make a gap over time worth a line."""
 
 
 def result_rows(result: Result) -> Rows:
@@ -52,27 +48,6 @@ def result_rows(result: Result) -> Rows:
         rows.append(("method", result.method))
     rows.append(("seconds", f"{result.seconds:.2f}"))
     return [*rows, *(("note", note) for note in result.notes)]
-
-
-def with_gap_over_time(rows: Rows, result: Result) -> Rows:
-    """Return rows of a result with one more below its gap, if the gap had a way to go.
-
-    That is, if the run had at least three steps, and two different gaps among them.
-    """
-    import sys
-
-    from mapc.cli.sparkline import ASCII, BLOCKS, gap_steps, sparkline
-    from mapc.cli.terminal import shows
-
-    steps = gap_steps(result.trajectory)
-    if len(result.trajectory) < LEAST_STEPS or len({gap for _, gap in steps}) < 2:
-        return rows
-    drawn = sparkline(steps, result.seconds, BARS, BLOCKS if shows(BLOCKS, sys.stdout) else ASCII)
-    (first, start), (last, end) = steps[0], steps[-1]
-    text = f"{drawn} {percent(start)} at {first:.2f} s, {percent(end)} at {last:.2f} s"
-    labels = [name for name, _ in rows]
-    at = labels.index("gap") + 1 if "gap" in labels else len(rows)
-    return [*rows[:at], ("gap over time", text), *rows[at:]]
 
 
 def _status(result: Result) -> str:

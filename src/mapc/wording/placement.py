@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mapc.cli import describe
-from mapc.cli.describe import Rows
+from mapc.wording import common
+from mapc.wording.common import Rows
 
 if TYPE_CHECKING:
     from mapc.models.placement.problem import PlacementProblem
@@ -30,7 +30,7 @@ def result_keys(problem: PlacementProblem, result: Result) -> dict[str, Any]:
 
 def result_rows(problem: PlacementProblem, result: Result) -> Rows:
     """Return what a person wants to know about a result, most important first."""
-    rows = describe.result_rows(result)
+    rows = common.result_rows(result)
     if result.plan is None:
         return rows
     unit = problem.cost.unit
@@ -79,7 +79,7 @@ def _moves(problem: PlacementProblem, moves: int) -> str:
     if problem.max_moves is not None:
         text += f" of {problem.max_moves:,}"
     if problem.expert_bytes:
-        text += f", {describe.size(moves * problem.expert_bytes)}"
+        text += f", {common.size(moves * problem.expert_bytes)}"
     return text
 
 
@@ -100,7 +100,7 @@ def fact_rows(facts: Mapping[str, Any]) -> Rows:
     """Return labels and values of the figures of a problem."""
     rows = [("kind", facts["kind"]), *_problem_rows(facts), *_detail_rows(facts)]
     last = {key: facts[key] for key in ("sha256", "output") if key in facts}
-    return rows + describe.fact_rows(last)
+    return rows + common.fact_rows(last)
 
 
 def _problem_rows(facts: Mapping[str, Any]) -> Rows:
@@ -171,5 +171,5 @@ def _detail_rows(facts: Mapping[str, Any]) -> Rows:
             text = f"a step time of {layout['objective']:.6g}"
             if "balancedness" in layout:
                 text += f", balancedness {layout['balancedness']:.4f}"
-            rows.append((describe.label(key), text))
+            rows.append((common.label(key), text))
     return rows

@@ -1,0 +1,1 @@
+"""Results and problems in words, alike on the terminal and in reports."""
