@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import html
+import inspect
 import os
 import re
 from dataclasses import dataclass, field
@@ -14,6 +16,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+
+import mapc
 
 ROOT = Path(__file__).parents[1]
 FETCHES = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src"}
@@ -163,3 +167,17 @@ def test_docstrings_are_shown_as_text() -> None:
             shown = re.sub(r"<(pre|code|script).*?</\1>", "", page.text, flags=re.S)
             shown = re.sub(r"<[^>]*>", "", shown)
             assert not re.search(r"`|:math:|\.\. math::|&gt;&gt;&gt;", shown), path.name
+
+
+def test_every_name_of_mapc_is_explained() -> None:
+    """What the first sentence of a docstring says stands on some page of the API."""
+    shown = ""
+    for path, page in pages().items():
+        if path.parent.name == "api":
+            shown += re.sub(r"<[^>]*>", "", page.text)
+    words = " ".join(html.unescape(shown).split())
+    for name in mapc.__all__:
+        text = inspect.getdoc(getattr(mapc, name))
+        if name != "__version__" and text:
+            first = " ".join(text.split("\n\n")[0].split()).replace("`", "")
+            assert first in words, name

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mapc.cli.app import COMMANDS
 from mapc.deploy import EXPORTERS, autoround, compressed_tensors, hawq, llamacpp, modelopt
 from mapc.deploy import onnxruntime as ort
 from mapc.deploy.assignment import known_formats
@@ -40,6 +41,13 @@ def rows(text: str) -> list[list[str]]:
 
 def quoted(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
+
+
+def test_commands_are_listed() -> None:
+    """In the first table of their page."""
+    table, _, _ = (DOCS / "cli.md").read_text(encoding="utf-8").partition("\n## ")
+    listed = [quoted(cells[0])[0].split()[1] for cells in rows(table)]
+    assert sorted(listed) == sorted(COMMANDS)
 
 
 def test_importers_and_their_options_are_listed() -> None:
