@@ -40,6 +40,8 @@ def read_bytes(path: str | Path, limit: int = MAX_MODEL_BYTES) -> bytes:
     where = display_name(path)
     try:
         if str(path) == STREAM:
+            if sys.stdin is None:  # closed by whoever started us
+                raise InstanceError("cannot be read: it is closed", where)
             data = sys.stdin.buffer.read(limit + 1)
         else:
             with open(path, "rb") as file:
@@ -88,6 +90,8 @@ def write_whole(path: str | Path, data: bytes) -> None:
         If the file cannot be written; the old one, if any, is untouched.
     """
     if str(path) == STREAM:
+        if sys.stdout is None:  # closed by whoever started us
+            raise UsageError("standard output: cannot be written: it is closed")
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return

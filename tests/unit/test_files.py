@@ -29,6 +29,15 @@ def test_dash_is_standard_input_and_output(monkeypatch):
     assert read_bytes("-") == b"in"
 
 
+def test_closed_streams_are_one_line(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(UsageError, match="standard output: cannot be written: it is closed"):
+        write_whole("-", b"out")
+    with pytest.raises(InstanceError, match="standard input: cannot be read: it is closed"):
+        read_bytes("-")
+
+
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, failing):
     def fail(*_):

@@ -57,7 +57,8 @@ def plot(
         raise click.UsageError("expected -o FILE, or --list")
     if output == STREAM:
         raise UsageError("-o -: does not say what to draw; expected a file, .pdf, .png or .svg")
-    check_target(output, SUFFIXES, source=plan)
+    for source in (plan, front, comparison):
+        check_target(output, SUFFIXES, source=source or "")
     # what matplotlib logs of its caches and fonts is for those who write code against it
     for name in ("matplotlib", "fontTools"):
         logging.getLogger(name).addHandler(logging.NullHandler())

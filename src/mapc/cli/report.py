@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mapc.cli.output import one_line, print_json, print_table, say
+from mapc.cli.output import one_line, print_json, print_table, say, streaming
 from mapc.cli.reading import json_option
 from mapc.cli.target import check_target
 from mapc.errors import UsageError
@@ -39,11 +39,12 @@ def report(
     from mapc.visual.loading import load
     from mapc.visual.report import make
 
-    for plan in plans:
-        check_report_target(output, as_json, source=plan)
+    for source in (*plans, front, comparison):
+        check_report_target(output, as_json, source=source or "")
     views = [load(plan, front, comparison) for plan in plans]
     document = make(views)
-    document.write(output)
+    with streaming():
+        document.write(output)
     for view in views:
         if view.violations:
             rules = "a rule" if len(view.violations) == 1 else f"{len(view.violations)} rules"
@@ -93,4 +94,6 @@ def write_run(problem: Any, result: Any, output: str, label: str) -> None:
     from mapc.visual.loading import of_result
     from mapc.visual.report import make
 
-    make([replace(of_result(problem, result), label=label)]).write(output)
+    document = make([replace(of_result(problem, result), label=label)])
+    with streaming():
+        document.write(output)

@@ -134,6 +134,8 @@ def solve(
     }
     try:
         result = _search(problem, quiet=quiet, **search)
+    except UsageError:  # a call that cannot be understood is no run
+        raise
     except Exception as error:
         if report is not None:
             _report_failure(problem, error, search, report, file)
@@ -152,7 +154,7 @@ def solve(
         failure = failure or error
     if as_json:
         print_json({**result.to_dict(), **result_keys(problem, result), "output": written})
-    elif result.plan is not None:
+    elif result.plan is not None and report != STREAM:  # which has standard output for itself
         files = [("written", name) for name in (written, report) if name and name != STREAM]
         rows = with_gap_over_time(result_rows(problem, result), result)
         print_table([*rows, *files])
@@ -242,7 +244,7 @@ def _failure(result: Result, require_optimal: bool) -> MapcError | None:
         return OutcomeError(f"no plan: {result.reason}", ExitCode.NO_PLAN)
     if require_optimal and result.status is not Status.OPTIMAL:
         gap = "no bound" if result.gap is None else f"gap {percent(result.gap)}"
-        return OutcomeError(f"not proven optimal ({gap}); nothing written", ExitCode.REGRESSION)
+        return OutcomeError(f"not proven optimal ({gap}); no plan written", ExitCode.REGRESSION)
     return None
 
 

@@ -121,6 +121,16 @@ def test_what_cannot_be_drawn(run, plan, tmp_path, monkeypatch, args, code, mess
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize("option", ["--front", "--comparison"])
+def test_what_is_drawn_beside_a_plan_is_not_written_over(run, plan, tmp_path, option):
+    beside = tmp_path / "beside.svg"
+    beside.write_text("{}")
+    done = run("plot", plan, option, beside, "-o", beside)
+    assert done.exit_code == 2
+    assert "is the file read from" in done.stderr
+    assert beside.read_text() == "{}"
+
+
 def test_a_plan_that_breaks_a_rule(run, plan, tmp_path):
     def overlap(document):
         document["plan"]["offset"] = [0] * len(document["plan"]["offset"])

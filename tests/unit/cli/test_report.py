@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 from html.parser import HTMLParser
 from pathlib import Path
@@ -127,6 +128,25 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize("option", ["--front", "--comparison"])
+def test_what_is_drawn_beside_a_plan_is_not_written_over(run, plan, tmp_path, option):
+    beside = tmp_path / "beside.html"  # a name is no reason to be lost
+    beside.write_text("{}")
+    done = run("report", plan, option, beside, "-o", beside)
+    assert done.exit_code == 2
+    assert "is the file read from" in done.stderr
+    assert beside.read_text() == "{}"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
+def test_a_full_disk_is_one_line(start, plan):
+    with open("/dev/full", "w") as full:
+        process = start("report", plan, "-o", "-", stdout=full)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert stderr == "mapc: error: standard output: cannot be written: No space left on device\n"
+
+
 def test_a_broken_plan_is_drawn_and_called_broken(run, plan, tmp_path):
     document = json.loads(plan.read_text())
     document["plan"]["order"] = document["plan"]["order"][::-1]
@@ -176,6 +196,34 @@ def test_a_method_that_fails_leaves_a_report(run, net, tmp_path, monkeypatch):
     page = read(output)
     assert "failed: ZeroDivisionError: of <b>all</b> things" in page.text
     assert [tag for tag, _ in page.tags].count("b") == 1  # the verdict
+
+
+def test_a_report_on_standard_output_stands_alone(run, net, tmp_path):
+    plan = tmp_path / "plan.json"
+    done = run("solve", net, "--scratchpad", "12", "-q", "-o", plan, "--report", "-")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("<!doctype html>")
+    assert done.stdout.endswith("</html>\n")
+    assert plan.exists()
+
+
+def test_a_call_that_cannot_be_understood_is_no_run(run, net, tmp_path):
+    output = tmp_path / "report.html"
+    output.write_text("of an earlier run")
+    options = ("--scratchpad", "12", "-q", "--report", output)
+    done = run("solve", net, *options, "--method", "none-such")
+    assert done.exit_code == 2
+    assert output.read_text() == "of an earlier run"
+
+
+def test_a_plan_without_the_proof_asked_for_is_in_the_report_alone(run, net, tmp_path):
+    output, plan = tmp_path / "report.html", tmp_path / "plan.json"
+    options = ("--scratchpad", "12", "-q", "-o", plan, "--report", output, "--require-optimal")
+    done = run("solve", net, *options, "--method", "eviction")
+    assert done.exit_code == 7
+    assert "no plan written" in done.stderr
+    assert "8 B extra off-chip traffic" in read(output).text
+    assert not plan.exists()
 
 
 def test_a_report_of_the_smallest_capacity(run, net, tmp_path):
