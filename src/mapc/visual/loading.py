@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from mapc import instances
 from mapc.errors import InfeasibleError, InstanceError, UsageError
-from mapc.files import MAX_TEXT_BYTES, display_name, read_bytes
+from mapc.files import MAX_TEXT_BYTES, STREAM, display_name, read_bytes
 from mapc.models import family_of
 from mapc.models.base import Family, Verdict, aimed, phrase_of
 from mapc.models.fronts import Front
@@ -19,6 +20,8 @@ from mapc.visual.recorded import record_from
 from mapc.visual.view import Record, View, record_of
 
 Document = Mapping[str, Any]
+
+_COLUMNS = {"loss", "traffic", "bits_per_weight", "budget", "bound", "gap", "status", "least"}
 
 
 def load(path: str | Path, front: str | None = None, comparison: str | None = None) -> View:
@@ -40,11 +43,21 @@ def load(path: str | Path, front: str | None = None, comparison: str | None = No
     """
     problem, plan, info = instances.read_plan(path)
     view = of_plan(problem, plan, record_from(info.result), display_name(path))
+    view = replace(view, plan_file=carrier(path))
     if front is not None:
         view = replace(view, front=read_front(front, view))
     if comparison is not None:
         view = replace(view, comparison=read_comparison(comparison, view))
     return view
+
+
+def carrier(path: str | Path | None) -> str:
+    """Return the path of a plan file that can be solved again; empty for other places.
+
+    A stream cannot be read twice, and a CSV of buffers does not say their capacity.
+    """
+    name = "" if path is None else str(path)
+    return "" if name == STREAM or name.lower().endswith(".csv") else name
 
 
 def of_plan(problem: Any, plan: Any, record: Record, label: str) -> View:
@@ -102,6 +115,8 @@ def read_front(path: str, view: View) -> Document:
         raise InstanceError(
             "no columns of a front", where, "a file of mapc solve --front -o FILE.json"
         )
+    for name in _COLUMNS & document.keys() - lists.keys():
+        raise InstanceError("no column", f"{where}: $.{name}", f"a list of {len(costs)}")
     _same("kind", document.get("kind"), view.kind, where)
     _same("name", document.get("name"), view.facts.get("name"), where)
     for name, values in lists.items():
@@ -136,7 +151,10 @@ def read_comparison(path: str, view: View) -> tuple[Document, ...]:
 def _object(path: str) -> dict[str, Any]:
     where = display_name(path)
     try:
-        document = json.loads(read_bytes(path, MAX_TEXT_BYTES), parse_constant=_refuse)
+        data = read_bytes(path, MAX_TEXT_BYTES)
+        document = json.loads(data, parse_constant=_refuse, parse_int=_int, parse_float=_float)
+    except OverflowError:
+        raise InstanceError("a number beyond 1e308", where, "a file that mapc wrote") from None
     except (ValueError, RecursionError):
         raise InstanceError("no JSON document", where, "a file that mapc wrote") from None
     if not isinstance(document, dict):
@@ -146,6 +164,19 @@ def _object(path: str) -> dict[str, Any]:
 
 def _refuse(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _int(digits: str) -> int:
+    _float(digits)
+    return int(digits)
+
+
+def _float(digits: str) -> float:
+    """Return a number; pictures have none that no float comes near."""
+    value = float(digits)
+    if math.isinf(value):
+        raise OverflowError
+    return value
 
 
 def _is_cell(value: Any) -> bool:

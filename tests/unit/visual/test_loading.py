@@ -105,13 +105,19 @@ def test_a_front_beside_a_plan(problem, solved, tmp_path):
         ({"traffic": [1]}, "no columns"),
         ({"cost": [None, 1]}, r"\$\.cost"),
         ({"traffic": [{}, 1]}, r"\$\.traffic"),
+        ({"traffic": 8}, r"\$\.traffic: no column; expected a list of 2"),
+        ({"bound": {}}, r"\$\.bound: no column"),
+        ({"traffic": [10**400, 0]}, "a number beyond 1e308"),
     ):
         front.write_text(json.dumps(good | wrong))
         with pytest.raises(InstanceError, match=where):
             load(path, front=str(front))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "NaN", '{"methods": 3}', '{"methods": [1]}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", "NaN", '{"methods": 3}', '{"methods": [1]}', '{"a": 1e999}', "[" * 10_000],
+)
 def test_what_is_no_comparison_is_refused_in_one_line(solved, tmp_path, text):
     other = tmp_path / "other.json"
     other.write_text(text)

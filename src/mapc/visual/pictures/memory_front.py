@@ -17,6 +17,8 @@ from mapc.visual.words import words
 
 ROWS = 20
 """Points of a front in its table."""
+DRAWN = 2_000
+"""Points of a front in its picture."""
 
 Front = list[tuple[int, int, int | None]]
 """Capacity, extra traffic and its bound or None, by rising capacity."""
@@ -79,7 +81,8 @@ def front_figure(view: View, moved: Transfers) -> Figure | None:
     if problem.options.banks:
         return None
     unit = "bytes" if in_bytes(problem) else ""
-    front = front_of(view)
+    whole = front_of(view)
+    front = _some(whole, DRAWN)
     here = int(moved.tops().max(initial=0)), moved.extra_cost()
     known = [point[:2] for point in front] or _known(view, moved, here)
     capacities = [*(point[0] for point in known), here[0], problem.smallest_capacity]
@@ -100,8 +103,15 @@ def front_figure(view: View, moved: Transfers) -> Figure | None:
             *_rules(view, x),
             _here(here, unit),
         ),
-        table=_table(front, unit) if front else None,
+        note=f"{DRAWN:,} of {len(whole):,} points, evenly chosen." if len(whole) > DRAWN else "",
+        table=_table(whole, unit) if front else None,
     )
+
+
+def _some(front: Front, most: int) -> Front:
+    """Return so many points at most, evenly chosen, the first and the last among them."""
+    at = np.linspace(0, len(front) - 1, min(most, len(front))).round().astype(int)
+    return [front[i] for i in np.unique(at).tolist()]
 
 
 def _padded(low: int, high: int) -> tuple[float, float]:
@@ -210,12 +220,11 @@ def _summary(view: View, here: tuple[int, int], front: Front, unit: str) -> str:
 
 
 def _table(front: Front, unit: str) -> Table:
-    some = np.unique(np.linspace(0, len(front) - 1, min(ROWS, len(front))).round().astype(int))
-    left = len(front) - len(some)
+    some = _some(front, ROWS)
     return Table(
         caption="Points of the front",
         columns=("capacity", "extra", "bound"),
-        rows=tuple(front[i] for i in some.tolist()),
+        rows=tuple(some),
         units=("bytes", unit, unit),
-        note=f"{len(some)} of {len(front):,}, evenly chosen." if left else "",
+        note=f"{len(some)} of {len(front):,}, evenly chosen." if len(front) > len(some) else "",
     )

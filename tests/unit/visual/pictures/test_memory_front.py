@@ -13,7 +13,7 @@ from mapc.models.memory.problem import MemoryProblem
 from mapc.visual.figure import Figure, Points, Rule, Steps
 from mapc.visual.loading import of_plan
 from mapc.visual.pictures.memory import sections
-from mapc.visual.pictures.memory_front import front_figure, in_bytes, kept_peak
+from mapc.visual.pictures.memory_front import DRAWN, front_figure, in_bytes, kept_peak
 from mapc.visual.pictures.memory_transfers import Transfers
 from mapc.visual.view import Record, View
 from oracles.memory_bruteforce import small_problems
@@ -81,6 +81,18 @@ def test_a_proven_front_is_its_own_bound() -> None:
     assert figure.table.rows == ((6, 10, 10), (10, 0, 0))
     assert "All of it is proven." in figure.summary
     assert rules(figure) == {("bound", "x", 9.0), ("limit", "x", 9.0)}
+
+
+def test_of_a_long_front_some_points_are_drawn() -> None:
+    n = DRAWN + 500
+    front = {**FRONT, "cost": [6 + i for i in range(n)], "traffic": [n - i for i in range(n)]}
+    figure = figure_of(replace(chain(), front={**front, "bound": [0] * n}))
+    drawn = points(figure)["points of the front"]
+    assert len(drawn) == DRAWN
+    assert (drawn[0], drawn[-1]) == ((6, n), (5 + n, 1))
+    assert figure.note == f"{DRAWN:,} of {n:,} points, evenly chosen."
+    assert figure.table is not None
+    assert f"of {n:,}" in figure.table.note
 
 
 def test_a_bound_holds_up_to_its_capacity() -> None:
