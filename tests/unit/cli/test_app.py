@@ -7,7 +7,7 @@ import mapc
 from mapc.cli.app import COMMANDS
 from mapc.errors import ExitCode, MapcError
 
-HEAVY = ("numpy", "ortools", "highspy", "pyomo", "onnx", "networkx", "rich", "msgspec")
+HEAVY = ("numpy", "ortools", "highspy", "pyomo", "onnx", "networkx", "msgspec")
 
 
 @pytest.mark.parametrize(
