@@ -89,11 +89,25 @@ def _words(views: list[View]) -> str:
     return "; ".join(found)
 
 
-def write_run(problem: Any, result: Any, output: str, label: str) -> None:
-    """Write the report of a run, whatever its end."""
-    from mapc.visual.loading import of_result
+def write_run(
+    problem: Any, result: Any, output: str, source: str, written: str | None = None
+) -> None:
+    """Write the report of a run, whatever its end.
+
+    Parameters
+    ----------
+    problem : problem of any family
+    result : Result
+    output : str
+    source : str
+        Where the problem came from.
+    written : str, optional
+        Where the plan has been written.
+    """
+    from mapc.visual.loading import carrier, of_result
     from mapc.visual.report import make
 
-    document = make([replace(of_result(problem, result), label=label)])
+    view = of_result(problem, result, written or source)
+    document = make([replace(view, plan_file=carrier(written))])
     with streaming():
         document.write(output)

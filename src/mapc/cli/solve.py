@@ -149,7 +149,7 @@ def solve(
             written = output
         if report is not None:
             sized = problem if result.plan is None else _sized(problem, result, minimize)
-            write_run(sized, result, report, written or file)
+            write_run(sized, result, report, file, written)
     except MapcError as error:  # the result is worth printing all the same
         failure = failure or error
     if as_json:

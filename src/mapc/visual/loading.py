@@ -115,7 +115,7 @@ def read_front(path: str, view: View) -> Document:
         raise InstanceError(
             "no columns of a front", where, "a file of mapc solve --front -o FILE.json"
         )
-    for name in _COLUMNS & document.keys() - lists.keys():
+    for name in sorted(_COLUMNS & document.keys() - lists.keys()):
         raise InstanceError("no column", f"{where}: $.{name}", f"a list of {len(costs)}")
     _same("kind", document.get("kind"), view.kind, where)
     _same("name", document.get("name"), view.facts.get("name"), where)

@@ -6,15 +6,25 @@ security policy lets nothing else run or load.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from mapc.markup import Markup, clean, element, escape, join, opening, rows
 from mapc.visual import timeline
 from mapc.visual.figure import Section
-from mapc.visual.page_beside import beside, differences
+from mapc.visual.page_beside import beside, cells, differences
 from mapc.visual.page_style import policy, script, stylesheet
-from mapc.visual.page_words import again, differs, facts, impossible, said, short, tiles, verdict
+from mapc.visual.page_words import (
+    again,
+    differs,
+    impossible,
+    plan_rows,
+    problem_rows,
+    run_rows,
+    said,
+    short,
+    tiles,
+    verdict,
+)
 from mapc.visual.svg import draw, table
 from mapc.visual.view import View
 
@@ -201,9 +211,7 @@ def _tools() -> Markup:
 
 
 def _run(view: View) -> Markup:
-    asked, found = _facts(view)
     picture = timeline.figure([view])
-    steps = timeline.table(view)
     return join(
         (
             element(
@@ -211,8 +219,9 @@ def _run(view: View) -> Markup:
                 element("h2", "What was asked"),
                 element(
                     "div",
-                    _rows(asked, "Problem and options"),
-                    _rows(found, "What the plan comes to"),
+                    _rows(problem_rows(view), "The problem"),
+                    _rows(run_rows(view), "The run"),
+                    _rows(plan_rows(view), "The plan"),
                     class_="cols",
                 ),
             ),
@@ -220,31 +229,16 @@ def _run(view: View) -> Markup:
                 "section",
                 element("h2", "How the run went"),
                 draw(picture) if picture else None,
-                table(steps) if steps else element("p", "Nothing is known of its steps."),
+                _steps(view),
                 _notes(view),
             ),
         )
     )
 
 
-def _facts(view: View) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Return what was asked (figures of the problem, options), and what the plan comes to."""
-    of_problem = _problem_facts(view)
-    given = {key: value for key, value in view.facts.items() if key in of_problem}
-    found = {key: value for key, value in view.facts.items() if key not in of_problem}
-    units = {"time_limit": "time_limit_seconds", "gap": "gap_share"}
-    asked = {units.get(key, key): value for key, value in view.record.asked.items()}
-    return facts(given) + facts(asked), facts(found)
-
-
-def _problem_facts(view: View) -> Mapping[str, Any]:
-    from mapc.errors import UsageError
-    from mapc.models import family_of
-
-    try:
-        return family_of(view.problem).facts(view.problem)
-    except UsageError:  # a problem of no family: nothing to tell apart
-        return view.facts
+def _steps(view: View) -> Markup:
+    steps = timeline.table(view)
+    return table(steps) if steps else element("p", "Nothing is known of its steps.")
 
 
 def _rows(pairs: Sequence[tuple[str, str]], title: str = "") -> Markup | None:
@@ -266,32 +260,36 @@ def _notes(view: View) -> Markup | None:
 
 def _beside(views: Sequence[View]) -> Markup:
     """Return figures and runs of several plans beside each other."""
+    names = short(views)
     picture = timeline.figure(views)
-    steps = [
-        (view, name, timeline.table(view)) for view, name in zip(views, short(views), strict=True)
+    problems = [problem_rows(view) for view in views]
+    alike = all(rows == problems[0] for rows in problems)
+    asked = [
+        join(
+            (
+                None if alike else _rows(of_problem, "The problem"),
+                _rows(run_rows(view), "The run"),
+                _rows(plan_rows(view), "The plan"),
+            )
+        )
+        for view, of_problem in zip(views, problems, strict=True)
     ]
     return join(
         (
             element("section", element("h2", "Side by side"), differences(views)),
             element(
                 "section",
+                element("h2", "What was asked"),
+                _rows(problems[0], "The problem") if alike else None,
+                cells(zip(names, asked, strict=True)),
+            ),
+            element(
+                "section",
                 element("h2", "How the runs went"),
                 draw(picture) if picture else None,
-                element(
-                    "div",
-                    join(
-                        element(
-                            "div",
-                            element("p", element("bdi", escape(name, LONG)), class_="which"),
-                            table(found)
-                            if found
-                            else element("p", "Nothing is known of its steps."),
-                            _notes(view),
-                        )
-                        for view, name, found in steps
-                    ),
-                    class_="views",
-                    style=f"--n:{len(views)}",
+                cells(
+                    (name, join((_steps(view), _notes(view))))
+                    for view, name in zip(views, names, strict=True)
                 ),
             ),
         )
@@ -299,26 +297,25 @@ def _beside(views: Sequence[View]) -> Markup:
 
 
 def _again(view: View, name: str | None) -> Markup:
-    record = view.record
     heading = "How to do it again"
     if name is not None:
         heading += f": {name}"
-    pairs = []
-    if "seed" in record.asked:
-        pairs.append(("seed", str(record.asked["seed"])))
-    pairs += [(str(name), str(version)) for name, version in record.versions.items()]
+    ways = again(view)
+    pairs = [("seed", str(view.record.asked["seed"]))] if "seed" in view.record.asked else []
+    pairs += view.record.versions.items()
     return element(
         "section",
         element("h2", element("bdi", escape(heading, LONG))),
-        element("p", "The plan file carries its problem; this solves it again as the run did:"),
-        element("pre", element("code", escape(again(view), 8_000))),
         join(
-            (
-                element("p", "The command as it was given:"),
-                element("pre", element("code", escape(record.command, 8_000))),
-            )
+            join((element("p", sentence), element("pre", element("code", _lines(command)))))
+            for sentence, command in ways
         )
-        if record.command
-        else None,
+        if ways
+        else element("p", "Nothing is known of the run."),
         _rows(pairs),
     )
+
+
+def _lines(text: str) -> Markup:
+    """Return a command or a call; line ends of ours stay."""
+    return join((escape(line, None) for line in text.split("\n")), "\n")

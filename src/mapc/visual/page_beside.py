@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from mapc.markup import Markup, element, escape, join
 from mapc.visual.figure import Cell, Figure, Scale, Section, Table, together
-from mapc.visual.page_words import gap, label_of, said, short, told
+from mapc.visual.page_words import gap, said, short
 from mapc.visual.svg import draw, table
 from mapc.visual.timeline import unit_of
 from mapc.visual.view import View
 from mapc.visual.words import words
+from mapc.wording.common import label_of
+from mapc.wording.families import problem_facts
 
 
 def beside(views: Sequence[View], sections: Sequence[Sequence[Section]]) -> Markup:
@@ -55,11 +57,11 @@ def _row(found: Sequence[tuple[str, Section]]) -> Markup:
         ]
         alike = common([figure for _, figure in pairs])
         parts.append(
-            _cells([(name, draw(figure)) for (name, _), figure in zip(pairs, alike, strict=True)])
+            cells([(name, draw(figure)) for (name, _), figure in zip(pairs, alike, strict=True)])
         )
     most = max(len(section.tables) for _, section in found)
     parts.extend(
-        _cells([(name, table(s.tables[i])) for name, s in found if i < len(s.tables)])
+        cells([(name, table(s.tables[i])) for name, s in found if i < len(s.tables)])
         for i in range(most)
     )
     return element(
@@ -70,19 +72,21 @@ def _row(found: Sequence[tuple[str, Section]]) -> Markup:
     )
 
 
-def _cells(cells: Sequence[tuple[str, Markup]]) -> Markup:
+def cells(pairs: Iterable[tuple[str, Markup]]) -> Markup:
+    """Return what is said of each plan, below its name; beside each other where there is room."""
+    content = list(pairs)
     return element(
         "div",
         join(
             element(
                 "div",
                 element("p", element("bdi", escape(name, 1_000)), class_="which"),
-                content,
+                found,
             )
-            for name, content in cells
+            for name, found in content
         ),
         class_="views",
-        style=f"--n:{len(cells)}",
+        style=f"--n:{len(content)}",
     )
 
 
@@ -116,7 +120,7 @@ def _both(first: Scale, second: Scale) -> Scale:
 
 
 def differences(views: Sequence[View]) -> Markup:
-    """Return the figures of all views in one table, with what the second has more or less."""
+    """Return single figures of all views in one table, with what the second has more or less."""
     run_unit = unit_of(views[0])
     lines: list[tuple[str, str, list[Any], list[str | None]]] = [
         ("objective", run_unit, *_each(views, lambda view: (view.objective, True))),
@@ -124,12 +128,12 @@ def differences(views: Sequence[View]) -> Markup:
         ("gap", "share", *_each(views, lambda view: (gap(view), False), "share")),
         ("status", "", *_each(views, lambda view: (view.record.status or None, False))),
         ("method", "", *_each(views, lambda view: (view.record.method or None, False))),
-        ("seconds", "", *_each(views, lambda view: (view.record.seconds, False))),
+        ("time", "s", *_each(views, lambda view: (view.record.seconds, False), "s")),
     ]
-    for key in dict.fromkeys(key for view in views for key in view.facts):
+    for key in _figures(views):
         label, unit = label_of(key)
         values = [view.facts.get(key) for view in views]
-        lines.append((label, unit, values, [told(value, unit) for value in values]))
+        lines.append((label, unit, values, [words(value, unit) for value in values]))
     columns: tuple[str, ...] = ("figure", *short(views))
     body: list[tuple[Cell, ...]] = [(label, *texts) for label, _, _, texts in lines]
     if len(views) == 2:
@@ -139,9 +143,29 @@ def differences(views: Sequence[View]) -> Markup:
             for row, (_, unit, values, _) in zip(body, lines, strict=True)
         ]
     note = ""
-    if len({told(view.facts.get("name")) for view in views}) > 1:
+    if len({str(view.facts.get("name")) for view in views}) > 1:
         note = "The plans are of different instances: their figures are not of the same thing."
-    return table(Table("", columns, tuple(body), note=note))
+    return table(Table("Figures of the plans", columns, tuple(body), note=note))
+
+
+def _figures(views: Sequence[View]) -> list[str]:
+    """Return which facts are single numbers; of problems those in which they differ."""
+    of_problems = {
+        key for view in views if view.problem is not None for key in problem_facts(view.problem)
+    }
+    keys = dict.fromkeys(key for view in views for key in view.facts)
+    columns = {key: [view.facts.get(key) for view in views] for key in keys}
+    return [
+        key
+        for key, values in columns.items()
+        if all(value is None or _is_number(value) for value in values)
+        and any(value is not None for value in values)
+        and not (key in of_problems and all(value == values[0] for value in values))
+    ]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _each(
@@ -162,11 +186,8 @@ def difference(first: Any, second: Any, unit: str = "") -> str | None:
     >>> difference(200, 100, "bytes"), difference(3, 3), difference("a", 3)
     ('-100 B (-50 %)', 'none', None)
     """
-    for value in (first, second):
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return None
-        if not math.isfinite(value):
-            return None
+    if not all(_is_number(value) and math.isfinite(value) for value in (first, second)):
+        return None
     if first == second:
         return "none"
     change = second - first

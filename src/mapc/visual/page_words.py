@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import PurePath
-from typing import Any, Final
 
 from mapc.markup import clean
 from mapc.solvers.base import Number, relative_gap
 from mapc.visual.view import View
 from mapc.visual.words import words
+from mapc.wording import common, families
+from mapc.wording.common import Rows
+from mapc.wording.runs import asked_rows, solve_call, solve_command
 
 GOOD, PLAIN, BAD = "good", "plain", "bad"
 """How a verdict is coloured."""
 
-_UNITS: Final = (("_bytes", "bytes"), ("_share", "share"), ("_ms", "ms"), ("_seconds", "s"))
-_LABELS: Final = {"m_r": "M_R", "m_p": "M_P", "m_h": "M_H"}
-_ITEMS: Final = 8
+LONG = 8_000
+"""Characters of a command that are shown."""
 
 
 def short(views: Sequence[View]) -> list[str]:
@@ -110,72 +110,53 @@ def tiles(view: View) -> list[tuple[str, str, str]]:
         ("gap", words(gap(view), "share"), ""),
         ("status", record.status or "unknown", "interrupted" if record.interrupted else ""),
         ("method", record.method or words(None), ""),
-        ("seconds", words(record.seconds), ""),
+        ("time", words(record.seconds, "s"), ""),
     ]
 
 
-def again(view: View) -> str:
-    """Return the command that solves the problem of a plan file as the run did."""
-    asked = view.record.asked
-    parts = ["mapc", "solve", clean(view.label, 4_000) or "plan.json"]
-    if "time_limit" in asked:
-        limit = asked["time_limit"]
-        parts += ["--time-limit", "none" if limit is None else _short(limit)]
-    if asked.get("gap"):
-        parts += ["--gap", _short(asked["gap"])]
-    for option in ("seed", "workers"):
-        if asked.get(option) is not None:
-            parts += [f"--{option}", _short(asked[option])]
-    methods = asked.get("methods")
-    for method in methods if isinstance(methods, list | tuple) else ():
-        parts += ["--method", _short(method)]
-    if asked.get("memory_limit") is not None:
-        parts += ["--memory-limit", _short(asked["memory_limit"])]
-    if asked.get("minimize") is not None:
-        parts += ["--minimize", _short(asked["minimize"])]
-    return shlex.join(parts)
+def again(view: View) -> list[tuple[str, str]]:
+    """Return how to do it again: for every way a sentence, and a command or a call.
 
-
-def _short(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return clean(value)
-
-
-def facts(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return figures with labels as people say them: ``peak_bytes`` in bytes, and so on."""
-    found = []
-    for key, value in values.items():
-        label, unit = label_of(str(key))
-        found.append((label, told(value, unit)))
-    return found
-
-
-def label_of(key: str) -> tuple[str, str]:
-    """Return what a figure is called, and its unit.
-
-    >>> label_of("peak_bytes"), label_of("m_r_bytes")
-    (('peak', 'bytes'), ('M_R', 'bytes'))
+    Nothing where nothing is known of the run, and no file holds its problem.
     """
-    unit = ""
-    for ending, meant in _UNITS:
-        if key.endswith(ending):
-            key, unit = key.removesuffix(ending), meant
-    return _LABELS.get(key, key.replace("_", " ")), unit
+    record, file = view.record, view.plan_file
+    ways = []
+    if file and not record.asked:
+        ways.append(("The plan file carries its problem; this solves it:", solve_command(file, {})))
+    elif file and "backends" in record.asked:
+        call = f"import mapc\n\n{solve_call(file, record.asked)}"
+        ways.append(("The plan file carries its problem; this solves it as the run did:", call))
+    elif file:
+        text = "The plan file carries its problem; this solves it again as the run did:"
+        ways.append((text, solve_command(file, record.asked)))
+    if record.command:
+        ways.append(("The command as it was given:", clean(record.command, LONG)))
+    if record.asked and not ways:
+        ways.append(("In Python, with the same problem:", solve_call("", record.asked)))
+    return ways
 
 
-def told(value: Any, unit: str = "") -> str:
-    """Return a value of any kind in words; of long lists the beginning."""
-    if isinstance(value, Mapping):
-        items = [f"{clean(key)}: {told(item, unit)}" for key, item in value.items()]
-    elif isinstance(value, list | tuple):
-        items = [told(item, unit) for item in value]
-    elif isinstance(value, bool | int | float | str) or value is None:
-        return words(value, unit)
-    else:
-        plain = getattr(value, "tolist", None)
-        return words(str(value)) if plain is None else told(plain(), unit)
-    if not items:
-        return "none"
-    rest = len(items) - _ITEMS
-    return "; ".join(items[:_ITEMS]) + (f"; and {rest:,} more" if rest > 0 else "")
+# -- figures of problem, run and plan ------------------------------------------------------------
+
+
+def problem_rows(view: View) -> Rows:
+    """Return labels and values of what the problem is, as the terminal has them."""
+    return [] if view.problem is None else families.problem_rows(view.problem)
+
+
+def run_rows(view: View) -> Rows:
+    """Return labels and values of what a run was asked for, and the time it took."""
+    record = view.record
+    rows = asked_rows(record.asked)
+    if record.seconds is not None:
+        rows.append(("took", words(record.seconds, "s")))
+    return rows
+
+
+def plan_rows(view: View) -> Rows:
+    """Return labels and values of what the plan comes to, as the verifier found."""
+    if view.plan is None:
+        return []
+    if view.problem is None:
+        return common.fact_rows(view.facts)
+    return families.plan_rows(view.problem, view.plan, view.facts)

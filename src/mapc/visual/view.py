@@ -75,6 +75,8 @@ class View:
         Of ``mapc solve --front -o FILE.json``: equally long lists by name, ``cost`` among them.
     comparison : tuple of mappings
         Of ``mapc compare --json``: one for each method.
+    plan_file : str
+        Path of a file that holds the plan and its problem; empty where there is none.
     """
 
     label: str
@@ -88,6 +90,7 @@ class View:
     phrase: Callable[[Number], str]
     front: Mapping[str, Any] | None = None
     comparison: tuple[Mapping[str, Any], ...] = ()
+    plan_file: str = ""
 
     @property
     def bound(self) -> Number | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mapc.units import PER_BYTE, quantity, share
@@ -55,10 +55,25 @@ def result_rows(problem: BitsProblem, result: Result) -> Rows:
     head = [row for row in rows if row[0] in ("status", "objective", "bound", "gap")]
     tail = [row for row in rows if row not in head and row[0] not in own]
     facts = result.facts
-    middle = [*_budget_use(problem, facts), *_formats(problem, result)]
-    counts = [(common.label(key), facts.get(key)) for key in _ZERO_SAYS_NOTHING]
-    middle += [(name, plain(count)) for name, count in counts if count]
-    return [*head, *middle, *_baselines(problem, result), *tail]
+    middle = [*_budget_use(problem, facts), *_formats(problem, result.plan, facts)]
+    middle += _counts(facts, _ZERO_SAYS_NOTHING)
+    return [*head, *middle, *_baselines(problem, facts), *tail]
+
+
+def plan_rows(problem: BitsProblem, plan: Any, facts: Mapping[str, Any]) -> Rows:
+    """Return the rows of what a plan comes to, as far as its facts are known."""
+    if "cost" not in facts:
+        return []
+    return [
+        *_budget_use(problem, facts),
+        *_formats(problem, plan, facts),
+        *_counts(facts, ("switches",)),
+        *_baselines(problem, facts),
+    ]
+
+
+def _counts(facts: Mapping[str, Any], keys: Sequence[str]) -> Rows:
+    return [(common.label(key), plain(facts[key])) for key in keys if facts.get(key)]
 
 
 def _budget_use(problem: BitsProblem, facts: Mapping[str, Any]) -> Rows:
@@ -103,9 +118,9 @@ def weights_per_format(problem: BitsProblem, option: Any) -> dict[str, int]:
     return found
 
 
-def _formats(problem: BitsProblem, result: Result) -> Rows:
-    counts = result.facts["formats"]
-    weights = weights_per_format(problem, result.plan.option)
+def _formats(problem: BitsProblem, plan: Any, facts: Mapping[str, Any]) -> Rows:
+    counts = facts["formats"]
+    weights = weights_per_format(problem, plan.option)
     total = sum(weights.values())
     parts = []
     for name, count in counts.items():
@@ -125,13 +140,12 @@ def _uniform(problem: BitsProblem) -> tuple[Uniform, ...]:
     return uniform_table(problem)
 
 
-def _baselines(problem: BitsProblem, result: Result) -> Rows:
+def _baselines(problem: BitsProblem, facts: Mapping[str, Any]) -> Rows:
     table = _uniform(problem)
     rows = [(f"all {row.format}", _baseline(problem, row)) for row in table]
     fitting = [row for row in table if row.feasible]
     best = min(fitting, key=lambda row: row.loss) if fitting else None
-    assert result.objective is not None
-    return [*rows, ("mixed formats", verdict(float(result.objective), best))]
+    return [*rows, ("mixed formats", verdict(float(facts["loss"]), best))]
 
 
 def _baseline(problem: BitsProblem, row: Uniform) -> str:

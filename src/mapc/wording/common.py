@@ -25,6 +25,7 @@ _LABELS = {
     "max_load": "largest load",
     "sha256": "SHA-256",
 }
+_UNITS = (("_bytes", "bytes"), ("_share", "share"), ("_ms", "ms"), ("_seconds", "s"))
 _QUANTITY = re.compile(r"-?\d\S*(?: \S+)?")
 _FIRST = ("compulsory", "spilled", "reloaded")
 """Figures that belong right below the objective, by stem."""
@@ -115,6 +116,18 @@ def _bracket(lower: float, upper: float) -> str:
 
 def _cut(key: str) -> str:
     return key.removesuffix("_lower_bytes").removesuffix("_upper_bytes")
+
+
+def label_of(key: str) -> tuple[str, str]:
+    """Return what a table calls a single figure, and its unit: that which its name ends with.
+
+    >>> label_of("peak_bytes"), label_of("idle_rank_share")
+    (('peak used', 'bytes'), ('idle rank', 'share'))
+    """
+    for ending, unit in _UNITS:
+        if key.endswith(ending):
+            return label(key.removesuffix(ending)), unit
+    return label(key), ""
 
 
 def label(stem: str) -> str:

@@ -18,7 +18,7 @@ _OWN = {
     "placement": "mapc.wording.placement",
     "sequence": "mapc.wording.sequence",
 }
-"""Modules with ``result_rows``, ``result_keys``, ``limit_words`` and ``fact_rows``."""
+"""Modules with ``result_rows``, ``result_keys``, ``limit_words``, ``plan_rows``, ``fact_rows``."""
 
 
 def _own(kind: str) -> ModuleType | None:
@@ -44,6 +44,32 @@ def limit_words(problem: Any, facts: Mapping[str, Any]) -> list[str]:
     """
     own = _own(_kind(problem))
     return [] if own is None else list(own.limit_words(problem, facts))
+
+
+def problem_rows(problem: Any) -> Rows:
+    """Return the rows of what a problem is, without its kind."""
+    facts = {"kind": _kind(problem), **problem_facts(problem)}
+    return [row for row in fact_rows(facts) if row[0] != "kind"]
+
+
+def plan_rows(problem: Any, plan: Any, facts: Mapping[str, Any]) -> Rows:
+    """Return the rows of what a plan comes to, without its objective.
+
+    ``facts`` are those of problem and plan; of a plan that breaks rules they may lack what could
+    not be told, and so do the rows.
+    """
+    own = _own(_kind(problem))
+    if own is not None:
+        return list(own.plan_rows(problem, plan, facts))
+    known = problem_facts(problem)
+    return common.fact_rows({key: value for key, value in facts.items() if key not in known})
+
+
+def problem_facts(problem: Any) -> Mapping[str, Any]:
+    """Return the figures of a problem, apart from those of its plans."""
+    from mapc.models import family_of
+
+    return family_of(problem).facts(problem)
 
 
 def _kind(problem: Any) -> str:

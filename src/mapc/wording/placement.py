@@ -37,10 +37,14 @@ def result_rows(problem: PlacementProblem, result: Result) -> Rows:
     head = [row for row in rows if row[0] in ("status", "objective", "bound", "gap")]
     head = [(name, f"{text} {unit}" if name == "objective" else text) for name, text in head]
     tail = [row for row in rows if row[0] in ("method", "seconds", "note")]
-    return [*head, *_plan_rows(problem, result.facts), *_problem_rows(result.facts), *tail]
+    own = plan_rows(problem, result.plan, result.facts)
+    return [*head, *own, *_problem_rows(result.facts), *tail]
 
 
-def _plan_rows(problem: PlacementProblem, facts: Mapping[str, Any]) -> Rows:
+def plan_rows(problem: PlacementProblem, plan: Any, facts: Mapping[str, Any]) -> Rows:
+    """Return the rows of what a plan comes to, as far as its facts are known."""
+    if "balancedness" not in facts:
+        return []
     rows = [("balancedness", _balance(problem, facts))]
     by_profile = facts["balancedness_by_profile"]
     if 1 < len(by_profile) <= _MOST_PROFILES:
@@ -63,7 +67,7 @@ def _balance(problem: PlacementProblem, facts: Mapping[str, Any]) -> str:
 
 def _step(facts: Mapping[str, Any]) -> str:
     parts = [("work", "compute"), ("transfers", "transfers"), ("the rest", "fixed")]
-    told = [f"{name} {facts[key]:.6g}" for name, key in parts if facts[key] or key == "compute"]
+    told = [f"{name} {facts[key]:,.6g}" for name, key in parts if facts[key] or key == "compute"]
     return ", ".join(told)
 
 

@@ -56,12 +56,15 @@ def result_rows(problem: SequenceProblem, result: Result) -> Rows:
         return rows
     head = [row for row in rows if row[0] in ("status", "objective", "bound", "gap")]
     tail = [row for row in rows if row[0] in ("method", "seconds", "note")]
-    return [*head, *_plan_rows(problem, result), *_problem_rows(result.facts), *tail]
+    own = plan_rows(problem, result.plan, result.facts)
+    return [*head, *own, *_problem_rows(result.facts), *tail]
 
 
-def _plan_rows(problem: SequenceProblem, result: Result) -> Rows:
-    facts = result.facts
-    idle = idle_ranks(problem, result.plan)
+def plan_rows(problem: SequenceProblem, plan: Any, facts: Mapping[str, Any]) -> Rows:
+    """Return the rows of what a plan comes to, as far as its facts are known."""
+    if not facts.get("degrees"):
+        return []
+    idle = idle_ranks(problem, plan)
     time = f"{facts['idle_rank_share']:.1%}".replace("%", " %")
     return [
         ("micro-batches", _micro_batches(facts["micro_batch_ms"])),

@@ -6,7 +6,7 @@ import mapc
 from mapc.errors import InfeasibleError, InstanceError, UsageError
 from mapc.models.fronts import Front
 from mapc.solvers.base import Status
-from mapc.visual.loading import comparison_of, failed, front_of, load, of_result, together
+from mapc.visual.loading import carrier, comparison_of, failed, front_of, load, of_result, together
 
 GRAPH = {
     "name": "net",
@@ -150,3 +150,10 @@ def test_one_page_is_of_one_family(problem, solved):
     views = [of_result(problem, solved[0]), of_result(buffers, mapc.solve(buffers))]
     with pytest.raises(UsageError, match="allocation and memory"):
         together(views)
+
+
+def test_a_plan_file_is_known_by_its_path_where_it_can_be_solved_again(solved):
+    _, path = solved
+    assert load(path).plan_file == str(path)
+    assert carrier("a.plan.json") == "a.plan.json"
+    assert carrier("placed.CSV") == carrier("-") == carrier(None) == ""

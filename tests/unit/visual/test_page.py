@@ -97,7 +97,7 @@ def view(text=str, violations=(), **changed):
     facts = {"name": text("net"), "peak_bytes": 2048, text("fact"): text("value")}
     return View(
         text("plan.json"), "memory", None, object(), Record(**(record | changed)), 4096, facts,
-        violations, lambda value: f"{value / 1024:g} KiB",
+        violations, lambda value: f"{value / 1024:g} KiB", plan_file=text("plan.json"),
     )  # fmt: skip
 
 
@@ -210,6 +210,12 @@ def test_several_plans():
     for name in ("plan.json", "other.json", "third.json"):
         assert f"How to do it again: {name}" in texts
         assert f"{name}: objective" in texts
+    assert [e["text"] for e in found.of("h2")][:3] == [
+        "Side by side",
+        "What was asked",
+        "How the runs went",
+    ]
+    assert texts.count("The run") == texts.count("The plan") == 3
     assert len([e for e in found.of("figure") if e["data-key"] == "map"]) == 3
 
 
@@ -223,5 +229,8 @@ def test_a_real_plan_has_its_own_pictures():
     assert headings[:2] == ["What was asked", "How the run went"]
     assert len(found.of("figure")) >= 1
     texts = [e["text"] for e in found.elements]
-    assert texts.index("Problem and options") < texts.index("groups")
-    assert texts.index("groups") < texts.index("What the plan comes to") < texts.index("switches")
+    told = ["The problem", "groups", "The run", "time limit", "The plan", "mixed formats"]
+    places = [texts.index(text) for text in told]
+    assert places == sorted(places)
+    assert "mapc.solve(problem, time_limit=None, seed=0)" in texts
+    assert "plan file" not in " ".join(texts)

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -109,8 +110,20 @@ def test_the_table_of_two_has_differences_in_their_units():
     texts = [re.sub(r"\|+", "|", text) for text in texts]
     assert texts[0] == "figure|a.json|b.json|difference"
     assert "objective|10 KiB|12 KiB|+2 (+20 %)" in [t.replace("+2 B", "+2") for t in texts]
-    assert "peak|2 KiB|1 KiB|-1 KiB (-50 %)" in texts
+    assert "peak used|2 KiB|1 KiB|-1 KiB (-50 %)" in texts
     assert "different instances" not in found
+
+
+def test_only_single_numbers_are_compared_and_of_problems_those_that_differ():
+    import mapc
+
+    problem = mapc.generate("allocation", buffers=4, seed=1)
+    known = {"buffers": 4, "capacity_bytes": 64, "moves": 1, "listed": [1], "told": "x", "no": None}
+    first = replace(view(**known), problem=problem)
+    second = replace(view("b.json", **known | {"capacity_bytes": 128}), problem=problem)
+    labels = re.findall("<tr><td><bdi>(.*?)</bdi>", differences([first, second]))
+    assert labels[-2:] == ["capacity", "moves"]
+    assert "buffers" not in labels
 
 
 def test_three_have_no_differences_and_instances_are_told_apart():

@@ -1,11 +1,7 @@
 import math
-import shlex
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mapc.visual.page_words import (
     BAD,
@@ -13,13 +9,14 @@ from mapc.visual.page_words import (
     PLAIN,
     again,
     differs,
-    facts,
     gap,
     impossible,
+    plan_rows,
+    problem_rows,
+    run_rows,
     said,
     short,
     tiles,
-    told,
     verdict,
 )
 from mapc.visual.view import Record, View
@@ -101,7 +98,7 @@ def test_tiles():
     found = {label: (value, more) for label, value, more in tiles(view(bound_method="cut"))}
     assert found["bound"] == ("392 KiB", "by cut")
     assert found["gap"] == ("0 %", "")
-    assert found["seconds"] == ("\N{EN DASH}", "")
+    assert found["time"] == ("\N{EN DASH}", "")
     assert gap(view(bound=196)) == 0.5
 
 
@@ -114,58 +111,49 @@ def test_a_phrase_that_fails_costs_only_its_words():
     assert said(replace(view(), phrase=lambda value: 1 / 0), 1234) == "1,234"
 
 
-@pytest.mark.parametrize(
-    ("asked", "expected"),
-    [
-        ({}, ""),
-        ({"time_limit": 20.0, "gap": 0.0, "seed": 0}, " --time-limit 20 --seed 0"),
-        ({"time_limit": None, "workers": 2}, " --time-limit none --workers 2"),
-        (
-            {"gap": 0.01, "methods": ["exact search", "b"], "memory_limit": "4GiB"},
-            " --gap 0.01 --method 'exact search' --method b --memory-limit 4GiB",
-        ),
-        ({"minimize": "peak", "methods": 5}, " --minimize peak"),
-    ],
-)
-def test_how_to_do_it_again(asked, expected):
-    assert again(view(asked=asked)) == f"mapc solve plan.json{expected}"
+RUN = {"time_limit": 10.0, "gap": 0.0, "seed": 0}
 
 
-@given(st.text(min_size=1), st.text(min_size=1))
-def test_a_shell_takes_any_name_for_one_word(label, method):
-    found = shlex.split(again(view(label=label, asked={"methods": [method]})))
-    assert len(found) == 5
-    assert found[:2] == ["mapc", "solve"]
-    assert found[3] == "--method"
+def test_a_plan_file_is_solved_again():
+    seen = replace(view(asked=RUN, command="mapc solve net.json"), plan_file="a/plan.json")
+    (first, command), (_, given) = again(seen)
+    assert first.endswith("as the run did:")
+    assert command == "mapc solve a/plan.json --time-limit 10 --seed 0"
+    assert given == "mapc solve net.json"
 
 
-def test_again_is_a_command_that_exists():
-    from mapc.cli.solve import solve
-
-    asked = {"time_limit": 1, "gap": 0.1, "seed": 1, "workers": 1, "methods": ["a"]}
-    asked |= {"memory_limit": "1GiB", "minimize": "peak"}
-    words = shlex.split(again(view(asked=asked)))
-    known = {name for option in solve.params for name in option.opts}
-    assert {word for word in words if word.startswith("--")} <= known
+def test_a_plan_file_that_knows_nothing_of_its_run_does_not_say_how_it_went():
+    ((sentence, command),) = again(replace(view(), plan_file="plan.json"))
+    assert "as the run did" not in sentence
+    assert command == "mapc solve plan.json"
 
 
-def test_facts_have_labels_and_units():
-    assert facts({"peak_bytes": 2048, "step_ms": 1.5, "m_r_bytes": 1, "idle_rank_share": 0.25}) == [
-        ("peak", "2 KiB"),
-        ("step", "1.5 ms"),
-        ("M_R", "1 B"),
-        ("idle rank", "25 %"),
+def test_no_command_can_choose_backends_so_a_call_does():
+    seen = replace(view(asked={"backends": ["highs"]}), plan_file="plan.json")
+    ((_, call),) = again(seen)
+    assert call == "import mapc\n\nmapc.solve(mapc.read('plan.json'), backends=['highs'])"
+
+
+def test_without_a_file_it_is_the_command_or_the_call():
+    ((sentence, text),) = again(view(asked=RUN, command="mapc solve net.json --report r.html"))
+    assert "plan file" not in sentence
+    assert text == "mapc solve net.json --report r.html"
+    ((sentence, text),) = again(view(asked=RUN))
+    assert sentence.startswith("In Python")
+    assert text == "mapc.solve(problem, time_limit=10, seed=0)"
+    assert again(view()) == []
+
+
+def test_figures_are_those_of_the_verifier_where_the_problem_is_not_known():
+    seen = replace(view(seconds=0.25, asked={"seed": 3}), facts={"peak_bytes": 2048})
+    assert problem_rows(seen) == []
+    assert plan_rows(seen) == [("peak used", "2 KiB")]
+    assert run_rows(seen) == [
+        ("seed", "3"),
+        ("methods", "all that run by default"),
+        ("took", "0.25 s"),
     ]
-
-
-def test_values_of_any_kind():
-    assert told({"a": 1, "b": [2, None]}) == "a: 1; b: 2; \N{EN DASH}"
-    assert told(list(range(100))) == "0; 1; 2; 3; 4; 5; 6; 7; and 92 more"
-    assert told(np.int64(2048), "bytes") == "2 KiB"
-    assert told(np.array([1, 2])) == "1; 2"
-    assert told(True) == "yes"
-    assert told([]) == told({}) == "none"
-    assert told(PLAN).startswith("<object")
+    assert plan_rows(view(plan=None)) == run_rows(view()) == []
 
 
 def test_short_names_tell_apart():
