@@ -128,6 +128,11 @@ def test_instances_know_no_solver() -> None:
     assert offenders(("mapc.instances",), ("mapc.solvers", "mapc.cli", "mapc.api")) == []
 
 
+def test_reports_and_words_know_no_terminal() -> None:
+    assert offenders(("mapc.visual", "mapc.wording"), ("mapc.cli",)) == []
+    assert offenders(("mapc.wording",), ("mapc.visual",)) == []
+
+
 def test_only_few_see_both_sides() -> None:
     families = tuple(m for m in modules() if m.startswith("mapc.models.") and m.count(".") >= 3)
     backends = tuple(
