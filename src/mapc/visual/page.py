@@ -236,9 +236,9 @@ def _run(view: View) -> Markup:
     )
 
 
-def _steps(view: View) -> Markup:
+def _steps(view: View, name: str = "") -> Markup:
     steps = timeline.table(view)
-    return table(steps) if steps else element("p", "Nothing is known of its steps.")
+    return table(steps, name) if steps else element("p", "Nothing is known of its steps.")
 
 
 def _rows(pairs: Sequence[tuple[str, str]], title: str = "") -> Markup | None:
@@ -288,7 +288,7 @@ def _beside(views: Sequence[View]) -> Markup:
                 element("h2", "How the runs went"),
                 draw(picture) if picture else None,
                 cells(
-                    (name, join((_steps(view), _notes(view))))
+                    (name, join((_steps(view, name), _notes(view))))
                     for view, name in zip(views, names, strict=True)
                 ),
             ),

@@ -57,11 +57,13 @@ def _row(found: Sequence[tuple[str, Section]]) -> Markup:
         ]
         alike = common([figure for _, figure in pairs])
         parts.append(
-            cells([(name, draw(figure)) for (name, _), figure in zip(pairs, alike, strict=True)])
+            cells(
+                [(name, draw(figure, name)) for (name, _), figure in zip(pairs, alike, strict=True)]
+            )
         )
     most = max(len(section.tables) for _, section in found)
     parts.extend(
-        cells([(name, table(s.tables[i])) for name, s in found if i < len(s.tables)])
+        cells([(name, table(s.tables[i], name)) for name, s in found if i < len(s.tables)])
         for i in range(most)
     )
     return element(

@@ -28,14 +28,14 @@ ROWS: Final = 2_000
 """Rows of a table that are shown."""
 
 
-def draw(figure: Figure, level: int = 3) -> Markup:
+def draw(figure: Figure, whose: str = "") -> Markup:
     """Return a figure as a whole ``<figure>`` element.
 
     Parameters
     ----------
     figure : Figure
-    level : int
-        Of the heading that its title is.
+    whose : str
+        Name of the plan, where there are figures of several.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def draw(figure: Figure, level: int = 3) -> Markup:
         "figure",
         element(
             "figcaption",
-            element(f"h{level}", element("bdi", figure.title)),
+            element("h3", element("bdi", figure.title)),
             element("p", element("bdi", escape(figure.summary, 1_000)), class_="summary"),
         ),
         _legend(legend, figure.scale),
@@ -56,15 +56,17 @@ def draw(figure: Figure, level: int = 3) -> Markup:
         element("p", element("bdi", escape(figure.note, 1_000)), class_="note")
         if figure.note
         else None,
-        _folded(figure.table),
+        _folded(figure.table, whose),
         data_key=figure.key,
+        aria_label=_named(figure.title, whose) if whose else None,
     )
 
 
-def table(table: Table) -> Markup:
+def table(table: Table, whose: str = "") -> Markup:
     """Return a table: numbers to the right in the unit of their column, a long one scrolls.
 
-    Cells hold numbers also as data (``data-v``), exactly.
+    Cells hold numbers also as data (``data-v``), exactly. ``whose`` is the name of the plan, where
+    there are tables of several.
     """
     units = table.units or ("",) * len(table.columns)
     shown = table.rows[:ROWS]
@@ -92,8 +94,8 @@ def table(table: Table) -> Markup:
         else None,
         class_="table",
         tabindex="0",
-        role="region",
-        aria_label=clean(table.caption) or "Table",
+        role="group",
+        aria_label=_named(table.caption or "Table", whose),
     )
 
 
@@ -107,14 +109,19 @@ def _cell(cell: object, unit: str, numeric: bool) -> str:
     return f"<td><bdi>{escape(words(cell, unit))}</bdi></td>"
 
 
-def _folded(table_: Table | None) -> Markup | None:
+def _folded(table_: Table | None, whose: str) -> Markup | None:
     if table_ is None:
         return None
     return element(
         "details",
         element("summary", "In numbers"),
-        table(table_),
+        table(table_, whose),
     )
+
+
+def _named(what: str, whose: str) -> str:
+    """Return what a part of the page is called, for those who only hear it."""
+    return ", ".join(clean(part) for part in (what, whose) if part)
 
 
 def _series(marks: Sequence[Mark]) -> tuple[list[int], list[Mark]]:
@@ -242,7 +249,7 @@ def _svg(figure: Figure, x: Span, y: Span, series: Sequence[int]) -> Markup:
     top = y.low if figure.y.down else -y.high
     box = " ".join((number(x.low), number(top), number(x.length), number(y.length)))
     inner = join(
-        (_grid(figure, x, y), draw_marks(figure.marks, x, y, figure.scale, series)),
+        (_grid(figure, x, y), draw_marks(figure, x, y, series)),
     )
     flip = None if figure.y.down else "scale(1,-1)"
     return element(

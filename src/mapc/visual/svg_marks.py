@@ -12,15 +12,36 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mapc.markup import Markup, escape
-from mapc.visual.figure import Axis, FloatArray, Line, Mark, Points, Rects, Rule, Scale, Steps
+from mapc.visual.figure import (
+    Axis,
+    Figure,
+    FloatArray,
+    Line,
+    Mark,
+    Points,
+    Rects,
+    Rule,
+    Scale,
+    Steps,
+)
 from mapc.visual.palette import heat_step
 
 EDGE_SHARE = 3 / 300
 """Share of the width from which rectangles have an edge in the colour of the ground: three pixels
 on a telephone. Thinner ones would be nothing but edge."""
 
+WIDTH = 960.0
+"""Pixels that a picture is wide, about."""
+
+THIN = 1.5
+"""Pixels of width or height below which a rectangle has a hairline of its own colour around it, so
+that it is seen."""
+
+MANY, MOST = 400, 2_000
+"""Dots of one kind above which they are smaller, and smaller still."""
 
 LARGE, SMALL = 2.0**24, 2.0**-4
 """Browsers lose what is farther from 0 than about 2**25, or shorter than about 2**-16 with room
@@ -105,30 +126,38 @@ def numbers(values: FloatArray) -> list[str]:
     return [number(value) for value in values.tolist()]
 
 
-def draw_marks(
-    marks: Sequence[Mark], x: Span, y: Span, scale: Scale | None, series: Sequence[int]
-) -> Markup:
-    """Return all marks in their order, those of one kind in one group.
+def draw_marks(figure: Figure, x: Span, y: Span, series: Sequence[int]) -> Markup:
+    """Return all marks of a figure in their order, those of one kind in one group.
 
     ``series`` says for every mark which entry of the legend hides it.
     """
     parts = []
-    for mark, index in zip(marks, series, strict=True):
+    for mark, index in zip(figure.marks, series, strict=True):
         classes = ["s", type(mark).__name__.lower(), mark.role]
-        if isinstance(mark, Points) and mark.shape == "square":
-            classes.append("square")
         thin = ""
+        if isinstance(mark, Points):
+            classes.extend(_sizes(mark))
         if isinstance(mark, Rects):
             share = _thinness(mark, x)
             thin = f' data-w="{share:.4g}"'
-            if share >= EDGE_SHARE:
+            if _mostly(_thin(mark, x, y, figure)):
+                classes.append("thin")
+            elif share >= EDGE_SHARE:
                 classes.append("edged")
         if getattr(mark, "dashed", False):
             classes.append("dashed")
         parts.append(f'<g class="{escape(" ".join(classes))}" data-series="{index}"{thin}>')
-        parts.extend(_shapes(mark, x, y, scale))
+        parts.extend(_shapes(mark, x, y, figure))
         parts.append("</g>")
     return Markup("".join(parts))
+
+
+def _sizes(mark: Points) -> Iterator[str]:
+    """Yield the classes that say how dots look; many of them must not hide what is below."""
+    if mark.shape == "square":
+        yield "square"
+    if len(mark.titles) > MANY:
+        yield "most" if len(mark.titles) > MOST else "many"
 
 
 def _thinness(mark: Rects, x: Span) -> float:
@@ -138,10 +167,23 @@ def _thinness(mark: Rects, x: Span) -> float:
     return float(np.quantile(width, 0.25)) if len(width) else 0.0
 
 
-def _shapes(mark: Mark, x: Span, y: Span, scale: Scale | None) -> Iterator[str]:
+def _thin(mark: Rects, x: Span, y: Span, figure: Figure) -> NDArray[np.bool_]:
+    """Return which rectangles are hardly seen; colours of values stand side by side, and are."""
+    if mark.role == "heat":
+        return np.zeros(len(mark.titles), dtype=np.bool_)
+    width = (x.at(mark.x1) - x.at(mark.x0)) / x.length
+    height = (y.at(mark.y1) - y.at(mark.y0)) / y.length
+    return (width < THIN / WIDTH) | (height < THIN / figure.height)
+
+
+def _mostly(thin: NDArray[np.bool_]) -> bool:
+    return bool(len(thin)) and bool(thin.mean() > 0.5)
+
+
+def _shapes(mark: Mark, x: Span, y: Span, figure: Figure) -> Iterator[str]:
     match mark:
         case Rects():
-            yield from _rects(mark, x, y, scale)
+            yield from _rects(mark, x, y, figure)
         case Steps():
             yield from _steps(mark, x, y)
         case Line():
@@ -152,25 +194,28 @@ def _shapes(mark: Mark, x: Span, y: Span, scale: Scale | None) -> Iterator[str]:
             yield from _rule(mark, x, y)
 
 
-def _rects(mark: Rects, x: Span, y: Span, scale: Scale | None) -> Iterator[str]:
+def _rects(mark: Rects, x: Span, y: Span, figure: Figure) -> Iterator[str]:
     x0, x1, y0, y1 = x.at(mark.x0), x.at(mark.x1), y.at(mark.y0), y.at(mark.y1)
     width, height = x1 - x0, y1 - y0
     known = np.isfinite(width) & np.isfinite(height)
     places = zip(numbers(x0), numbers(y0), numbers(width), numbers(height), strict=True)
-    heat = _heat(mark, scale)
+    if mark.values is not None and mark.role == "heat":
+        extra = _heat(mark, mark.values, figure.scale)
+    else:
+        thin = _thin(mark, x, y, figure)
+        alone = not _mostly(thin)  # else their group says so
+        extra = [' class="thin"' if one and alone else "" for one in thin.tolist()]
     for i, (left, low, wide, high) in enumerate(places):
         if known[i]:
             yield (
-                f'<rect{heat[i]} x="{left}" y="{low}" width="{wide}" height="{high}">'
+                f'<rect{extra[i]} x="{left}" y="{low}" width="{wide}" height="{high}">'
                 f"<title>{escape(mark.titles[i])}</title></rect>"
             )
 
 
-def _heat(mark: Rects, scale: Scale | None) -> list[str]:
+def _heat(mark: Rects, found: FloatArray, scale: Scale | None) -> list[str]:
     """Return what says the value of every rectangle: a class for its colour, and the number."""
-    if mark.values is None or mark.role != "heat":
-        return [""] * len(mark.titles)
-    values = np.asarray(mark.values, dtype=np.float64)
+    values = np.asarray(found, dtype=np.float64)
     finite = values[np.isfinite(values)]
     if scale is not None:
         low, high = scale.low, scale.high
@@ -195,23 +240,28 @@ def _steps(mark: Steps, x: Span, y: Span) -> Iterator[str]:
     known = np.isfinite(levels) & np.isfinite(ends[:-1]) & np.isfinite(ends[1:])
     across, up = numbers(np.nan_to_num(ends)), numbers(np.nan_to_num(levels))
     parts = []
-    for first, last in _runs(known):
-        parts.append(f"M{across[first]} {up[first]}")
-        for i in range(first, last):
-            if i > first:
-                parts.append(f"V{up[i]}")
-            parts.append(f"H{across[i + 1]}")
+    pieces = [(first, last, _level_pieces(levels, first, last)) for first, last in _runs(known)]
+    for first, _, level in pieces:
+        parts.append(f"M{across[first]} {up[first]}H{across[level[0][1]]}")
+        parts.extend(f"V{up[i]}H{across[end]}" for i, end in level[1:])
     if not parts:
         return
     if mark.fill:
         floor = number(y.low if y.log else 0.0)
         under = []
-        for first, last in _runs(known):
+        for first, _, level in pieces:
             under.append(f"M{across[first]} {floor}")
-            under.extend(f"V{up[i]}H{across[i + 1]}" for i in range(first, last))
+            under.extend(f"V{up[i]}H{across[end]}" for i, end in level)
             under.append(f"V{floor}z")
         yield f'<path class="under" d="{"".join(under)}"/>'
     yield f'<path class="way" d="{"".join(parts)}"><title>{escape(mark.name)}</title></path>'
+
+
+def _level_pieces(levels: FloatArray, first: int, last: int) -> list[tuple[int, int]]:
+    """Return where each level of a stretch begins and ends; equal neighbours are one."""
+    turns = first + 1 + np.flatnonzero(np.diff(levels[first:last]))
+    starts = [first, *turns.tolist()]
+    return list(zip(starts, [*starts[1:], last], strict=True))
 
 
 def _line(mark: Line, x: Span, y: Span) -> Iterator[str]:

@@ -1,10 +1,10 @@
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -281,6 +281,11 @@ def test_five_thousand_rectangles_are_small():
     assert text.count("<rect") == 5_000
 
 
-@pytest.mark.parametrize("level", [3, 4])
-def test_the_title_is_a_heading(level):
-    assert f"<h{level}><bdi>title</bdi></h{level}>" in draw(figure(str), level)
+def test_what_is_only_heard_tells_plans_apart():
+    picture = replace(figure(str), table=Table("caption", ("a",), ((1,),)))
+    alone, whose = draw(picture), draw(picture, "b.json")
+    assert "<h3><bdi>title</bdi></h3>" in alone
+    assert 'role="group" aria-label="caption"' in alone
+    assert 'data-key="key" aria-label' not in alone
+    assert 'aria-label="title, b.json"' in whose
+    assert 'role="group" aria-label="caption, b.json"' in whose

@@ -7,17 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapc.visual.figure import Axis, Line, Points, Rects, Rule, Scale, Steps, column
+from mapc.visual.figure import Axis, Figure, Line, Points, Rects, Rule, Scale, Steps, column
 from mapc.visual.palette import heat_step
-from mapc.visual.svg_marks import EDGE_SHARE, LARGE, Span, draw_marks, number
+from mapc.visual.svg_marks import EDGE_SHARE, LARGE, MANY, MOST, WIDTH, Span, draw_marks, number
 
 UNIT = Span.of(Axis("", 0, 1))
+HEIGHT = 300
 VALUES = st.floats(allow_nan=True, allow_infinity=True)
 
 
 def drawn(mark, x=UNIT, y=UNIT, scale=None):
     """The group of one mark, parsed."""
-    return ET.fromstring(draw_marks([mark], x, y, scale, [0]))
+    axis = Axis("", 0, 1)  # spans are given apart
+    figure = Figure("key", "", "", axis, axis, (mark,), scale=scale, height=HEIGHT)
+    return ET.fromstring(draw_marks(figure, x, y, [0]))
 
 
 def rects(x0, x1, y0, y1, role="c1", values=None, titles=None):
@@ -122,6 +125,17 @@ def test_only_rectangles_with_room_have_edges():
     assert float(thin.get("data-w")) == pytest.approx(EDGE_SHARE / 2)
 
 
+def test_rectangles_that_are_hardly_seen_have_a_hairline():
+    x = Span.of(Axis("", 0, WIDTH))
+    y = Span.of(Axis("", 0, HEIGHT))
+    few = drawn(rects([0, 0, 0], [1, 9, 9], [0, 0, 0], [9, 1, 9]), x, y)
+    assert "thin" in few.get("class").split()
+    assert [rect.get("class") for rect in few] == [None] * 3
+    one = drawn(rects([0, 0, 0], [1, 20, 20], [0, 0, 0], [9, 9, 9]), x, y)
+    assert "thin" not in one.get("class").split()
+    assert [rect.get("class") for rect in one] == ["thin", None, None]
+
+
 # -- lines, points, rules --------------------------------------------------------------------------
 
 
@@ -177,3 +191,19 @@ def test_rules_go_from_end_to_end():
 @pytest.mark.parametrize("at", [math.nan, math.inf, -1, 11])
 def test_a_rule_outside_the_picture_is_not_drawn(at):
     assert len(drawn(Rule("r", "limit", "y", at), UNIT, Span.of(Axis("", 0, 10)))) == 0
+
+
+@pytest.mark.parametrize(
+    ("count", "name"), [(MANY, None), (MANY + 1, "many"), (MOST, "many"), (MOST + 1, "most")]
+)
+def test_many_dots_are_smaller(count, name):
+    at = column(range(count))
+    classes = drawn(Points("p", "c1", at, at, ("",) * count)).get("class").split()
+    assert [one for one in classes if one in ("many", "most")] == ([name] if name else [])
+
+
+def test_equal_neighbours_are_one_step():
+    mark = Steps("s", "c1", column(range(7)), column([1, 1, 2, math.nan, 3, 3]), fill=True)
+    under, way = drawn(mark)
+    assert way.get("d") == "M0 1H2V2H3M4 3H6"
+    assert under.get("d") == "M0 0V1H2V2H3V0zM4 0V3H6V0z"

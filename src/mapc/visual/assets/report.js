@@ -151,6 +151,7 @@
       this.labels = [...figure.querySelectorAll(".rl")].map((label) => [
         label, label.getAttribute("style"), label.classList.contains("x") ? this.across : this.up,
       ]);
+      this.thin = [...figure.querySelectorAll(".rects.thin")];
       this.tools();
       this.listen();
       this.edge();
@@ -158,7 +159,8 @@
 
     tools() {
       const box = make("div", "figtools");
-      const title = this.figure.querySelector("figcaption h3, figcaption h4")?.textContent ?? "";
+      const title =
+        this.figure.getAttribute("aria-label") ?? this.figure.querySelector("h3").textContent;
       for (const [text, name, act] of [
         ["+", "Zoom in", () => this.zoom(0.5)],
         ["\u2212", "Zoom out", () => this.zoom(2)],
@@ -267,6 +269,7 @@
       for (const group of this.figure.querySelectorAll(".rects")) {
         group.classList.toggle("edged", wide * Number(group.dataset.w) >= EDGE);
       }
+      for (const group of this.thin) group.classList.toggle("thin", high - low < 4 * (to - from));
     }
 
     relabel() {
