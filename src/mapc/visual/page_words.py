@@ -76,6 +76,10 @@ def _above(view: View) -> str:
         return "; no plan can have less"
     if bound <= 0:
         return f"; no plan can have less than {said(view, bound)}"
+    if objective > 10 * bound:
+        times = objective / bound
+        most = math.ceil(times) if math.isfinite(times) else times
+        return f", at most {words(most)} times the best possible"
     return f", at most {words((objective - bound) / bound, 'share')} above the best possible"
 
 

@@ -40,6 +40,16 @@ def view(objective=392, violations=(), plan=PLAN, label="plan.json", **record):
             "feasible: 392 KiB, at most 12 % above the best possible",
             PLAIN,
         ),
+        (
+            view(40_000, status="feasible", bound=3),
+            "feasible: 40000 KiB, at most 13,334 times the best possible",
+            PLAIN,
+        ),
+        (
+            view(40_000, status="feasible", bound=5e-324),
+            "feasible: 40000 KiB, at most ∞ times the best possible",
+            PLAIN,
+        ),
         (view(status="feasible"), "feasible: 392 KiB; no plan can have less", PLAIN),
         (
             view(status="feasible", bound=0),
