@@ -47,6 +47,8 @@ SERIES = (
     (WEIGHT, "weights", "c4"),
 )
 """Kind of tensor, its name in the legend, its colour; in the order in which they are drawn."""
+COMPULSORY_DOTS = 400
+"""Compulsory loads, or writes, that are marked; more would hide what can be helped."""
 ROWS = 20
 """Rows of the table of residencies."""
 
@@ -108,7 +110,9 @@ def _map(view: View, moved: Transfers, bank: int, key: str, title: str, most: in
         y=y,
         marks=marks,
         height=300 if banks else 440,
-        note=sentences(_left_out(drawn), limit_note(limit, y), _in_place(moved)),
+        note=sentences(
+            _left_out(drawn), _unmarked(moved, drawn.rows), limit_note(limit, y), _in_place(moved)
+        ),
         table=residency_table(moved, np.flatnonzero(here)),
     )
 
@@ -244,7 +248,7 @@ def _points(moved: Transfers, rows: IntArray) -> list[Mark]:
     marks: list[Mark] = []
     for name, role, shape, step, chosen, verb in series:
         of = rows[chosen[rows]]
-        if len(of):
+        if len(of) and not (role == "quiet" and len(of) > COMPULSORY_DOTS):
             y = column(plan.address[of]) + column(moved.size[of]) / 2
             # what is spilled leaves at the end of the step before
             when = (step[of] - (shape == "square")).tolist()
@@ -304,6 +308,15 @@ def _left_out(drawn: _Drawn) -> str:
         return ""
     what = counted(drawn.left_out, "residency or workspace is", "residencies or workspaces are")
     return f"{what} not drawn: the smallest, by bytes times steps."
+
+
+def _unmarked(moved: Transfers, rows: IntArray) -> str:
+    counts = (int(due[rows].sum()) for due in (moved.load_due, moved.write_due))
+    hidden = sum(count for count in counts if count > COMPULSORY_DOTS)
+    if not hidden:
+        return ""
+    what = counted(hidden, "compulsory transfer has no dot", "compulsory transfers have no dots")
+    return f"{what}: what their rectangles stand for says so."
 
 
 def _in_place(moved: Transfers) -> str:

@@ -198,6 +198,18 @@ def test_loads_and_spills_are_where_residencies_begin_and_end() -> None:
     assert rects.titles[0] == "t0: 5 B at 0, steps 0 to 1, made by o0, spilled"
 
 
+def test_many_compulsory_transfers_are_said_by_their_rectangles_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    view = spilled_chain()
+    assert "compulsory" not in figures(sections(view))["memory-map"].note
+    monkeypatch.setattr("mapc.visual.pictures.memory_map.COMPULSORY_DOTS", 0)
+    figure = figures(sections(view))["memory-map"]
+    assert set(of_type(figure, Points)) == {"reloads", "spills"}
+    assert "1 compulsory transfers" not in figure.note
+    assert "1 compulsory transfer has no dot" in figure.note
+
+
 def rules(figure: Figure) -> list[tuple[str, str, float]]:
     found = [mark for mark in figure.marks if isinstance(mark, Rule)]
     return [(rule.role, rule.axis, rule.at) for rule in found]
