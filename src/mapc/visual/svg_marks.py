@@ -173,7 +173,7 @@ def _thin(mark: Rects, x: Span, y: Span, figure: Figure) -> NDArray[np.bool_]:
         return np.zeros(len(mark.titles), dtype=np.bool_)
     width = (x.at(mark.x1) - x.at(mark.x0)) / x.length
     height = (y.at(mark.y1) - y.at(mark.y0)) / y.length
-    return (width < THIN / WIDTH) | (height < THIN / figure.height)
+    return (width < THIN / WIDTH) | (height < THIN / max(1, figure.height))
 
 
 def _mostly(thin: NDArray[np.bool_]) -> bool:
