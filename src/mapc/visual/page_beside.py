@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from mapc.markup import Markup, element, escape, join
 from mapc.visual.figure import Cell, Figure, Scale, Section, Table, together
 from mapc.visual.page_words import gap, said, short
+from mapc.visual.recorded import is_number
 from mapc.visual.svg import draw, table
 from mapc.visual.timeline import unit_of
 from mapc.visual.view import View
@@ -160,14 +160,10 @@ def _figures(views: Sequence[View]) -> list[str]:
     return [
         key
         for key, values in columns.items()
-        if all(value is None or _is_number(value) for value in values)
+        if all(value is None or is_number(value) for value in values)
         and any(value is not None for value in values)
         and not (key in of_problems and all(value == values[0] for value in values))
     ]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _each(
@@ -188,7 +184,7 @@ def difference(first: Any, second: Any, unit: str = "") -> str | None:
     >>> difference(200, 100, "bytes"), difference(3, 3), difference("a", 3)
     ('-100 B (-50 %)', 'none', None)
     """
-    if not all(_is_number(value) and math.isfinite(value) for value in (first, second)):
+    if not (is_number(first) and is_number(second)):
         return None
     if first == second:
         return "none"

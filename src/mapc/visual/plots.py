@@ -26,6 +26,7 @@ from mapc.visual.pictures import figures
 from mapc.visual.plots_layout import height_around
 from mapc.visual.plots_style import SETTINGS
 from mapc.visual.view import View
+from mapc.visual.words import sentences
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -298,7 +299,7 @@ def _style() -> Iterator[None]:
 def _metadata(figure: Figure, kind: str) -> dict[str, Any]:
     """Return title and summary as the format has them, and neither dates nor producers."""
     title = clean(figure.title)
-    about = clean(" ".join(part for part in (figure.summary, figure.note) if part), 2000)
+    about = clean(sentences(figure.summary, figure.note), 2000)
     if kind == "pdf":
         none = dict.fromkeys(("Creator", "Producer", "CreationDate"))
         return {"Title": title, "Subject": about, **none}

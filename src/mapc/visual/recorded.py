@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from mapc.solvers.base import Event, Number
 from mapc.visual.view import Record
@@ -19,12 +19,12 @@ def record_from(section: Mapping[str, Any]) -> Record:
     """Return the record in the section ``result`` of a plan file, as `Result.record` wrote it."""
     return Record(
         status=_text(section.get("status")),
-        objective=_number(section.get("objective")),
-        bound=_number(section.get("bound")),
-        gap=_number(section.get("gap")),
+        objective=number_of(section.get("objective")),
+        bound=number_of(section.get("bound")),
+        gap=number_of(section.get("gap")),
         method=_text(section.get("method")),
         bound_method=_text(section.get("bound_method")),
-        seconds=_number(section.get("seconds")),
+        seconds=number_of(section.get("seconds")),
         interrupted=section.get("interrupted") is True,
         reason=_text(section.get("reason")),
         notes=tuple(n for n in _list(section.get("notes")) if isinstance(n, str)),
@@ -43,12 +43,12 @@ def trajectory_from(columns: Mapping[str, Any]) -> tuple[Event, ...]:
         return ()
     steps: list[Event] = []
     for seconds, kind, objective, bound, source in zip(*lists, strict=True):
-        time = _number(seconds)
+        time = number_of(seconds)
         if time is None or time < 0 or kind not in _KINDS:
             continue
         if steps and time < steps[-1].time:
             continue
-        steps.append(Event(time, kind, _number(objective), _number(bound), _text(source)))
+        steps.append(Event(time, kind, number_of(objective), number_of(bound), _text(source)))
     return tuple(steps)
 
 
@@ -64,10 +64,16 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _number(value: Any) -> Number | None:
+def is_number(value: object) -> TypeGuard[Number]:
+    """Return whether a value out of a file is a number that can be drawn: a finite one."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
+        return False
     try:
-        return value if math.isfinite(value) else None
+        return math.isfinite(value)
     except OverflowError:  # an integer beyond all floats
-        return None
+        return False
+
+
+def number_of(value: object) -> Number | None:
+    """Return a value out of a file if it is a number, else None."""
+    return value if is_number(value) else None

@@ -58,6 +58,20 @@ def plain(value: float) -> str:
     return f"{value:,.5g}"
 
 
+def sentences(*parts: str) -> str:
+    """Return sentences one after another, without the empty ones."""
+    return " ".join(part for part in parts if part)
+
+
+def counted(n: int, one: str, many: str = "") -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "reload"), counted(1200, "reload"), counted(2, "residency", "residencies")
+    ('1 reload', '1,200 reloads', '2 residencies')
+    """
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
 def ticks(axis: Axis, most: int = 6) -> list[tuple[float, str]]:
     """Return positions within the domain of an axis, and what stands beside them.
 

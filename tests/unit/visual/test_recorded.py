@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -6,7 +7,7 @@ from hypothesis import strategies as st
 
 from mapc.solvers.base import Event, Status
 from mapc.solvers.result import MAX_STEPS, Result, thinned
-from mapc.visual.recorded import record_from, trajectory_from
+from mapc.visual.recorded import is_number, number_of, record_from, trajectory_from
 from mapc.visual.view import record_of
 
 JSON = st.recursive(
@@ -85,3 +86,15 @@ def test_integers_beyond_all_floats_are_left_out():
     columns = {"seconds": [1, 2], "kind": ["bound"] * 2, "source": ["", ""]}
     steps = trajectory_from({**columns, "objective": [huge, 5], "bound": [4, huge]})
     assert [(step.objective, step.bound) for step in steps] == [(None, 4), (5, None)]
+
+
+@pytest.mark.parametrize("value", [True, None, "1", [1], math.nan, math.inf, 10**400])
+def test_what_is_no_number_cannot_be_drawn(value):
+    assert not is_number(value)
+    assert number_of(value) is None
+
+
+@given(st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False))
+def test_numbers_stay_as_they_are(value):
+    assert is_number(value)
+    assert number_of(value) is value

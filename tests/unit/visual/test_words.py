@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mapc.units import format_bytes
 from mapc.visual.figure import UNITS, Axis
-from mapc.visual.words import plain, ticks, words
+from mapc.visual.words import counted, plain, sentences, ticks, words
 
 NUMBERS = st.floats(-1e12, 1e12, allow_nan=False)
 
@@ -81,3 +81,14 @@ def test_bytes_have_round_binary_ticks():
 
 def test_a_domain_without_length_has_one_tick():
     assert ticks(Axis("", 3, 3)) == [(3, "3")]
+
+
+def test_numbers_with_their_nouns():
+    assert counted(0, "rank") == "0 ranks"
+    assert counted(1, "batch", "batches") == "1 batch"
+    assert counted(1200, "batch", "batches") == "1,200 batches"
+
+
+def test_sentences_leave_out_what_is_empty():
+    assert sentences("", "One.", "", "Two.") == "One. Two."
+    assert sentences() == sentences("") == ""

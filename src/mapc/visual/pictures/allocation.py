@@ -23,17 +23,15 @@ from mapc.visual.figure import (
 )
 from mapc.visual.pictures.extents import (
     address_axis,
-    counted,
     covered,
     largest,
     limit_note,
     limit_rule,
-    sentences,
     short,
     tops,
 )
 from mapc.visual.view import View
-from mapc.visual.words import words
+from mapc.visual.words import counted, sentences, words
 
 CLASSES = ("c5", "c3", "c2", "c4", "c1", "c6")
 """Colours of the classes of sizes, from small to large."""

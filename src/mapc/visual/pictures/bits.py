@@ -15,6 +15,7 @@ from mapc.visual.figure import Axis, Cell, Figure, Mark, Rects, Rule, Section, T
 from mapc.visual.pictures.bits_front import fronts, uniform_rows
 from mapc.visual.pictures.bits_groups import groups, shares
 from mapc.visual.pictures.bits_terms import hues, measures, ranked
+from mapc.visual.recorded import number_of
 from mapc.visual.view import View
 from mapc.visual.words import words
 
@@ -147,9 +148,9 @@ def _comparison(view: View) -> Section:
     rows = [
         (
             *(_text(one.get(key)) for key in _METHODS[:3]),
-            *(_number(one.get(key)) for key in ("objective", "bound", "gap")),
+            *(number_of(one.get(key)) for key in ("objective", "bound", "gap")),
             *(_cost(one, problem.resources[at], problem.units[at]) for at in limited),
-            _number(one.get("seconds")),
+            number_of(one.get("seconds")),
         )
         for one in view.comparison
     ]
@@ -166,11 +167,7 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _number(value: object) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
 def _cost(one: Mapping[str, Any], name: str, unit: str) -> str | None:
     costs = one.get("cost")
-    value = _number(costs.get(name)) if isinstance(costs, Mapping) else None
+    value = number_of(costs.get(name)) if isinstance(costs, Mapping) else None
     return None if value is None else quantity(value, unit)

@@ -24,6 +24,7 @@ from mapc.visual.figure import (
     column,
 )
 from mapc.visual.pictures.bits_terms import Hue, Measure, loss_axis, measure, short
+from mapc.visual.recorded import is_number
 from mapc.visual.view import View
 from mapc.visual.words import words
 
@@ -200,13 +201,13 @@ def _rows(view: View, one: Measure) -> list[dict[str, Any]]:
         return []
     lists = {key: list(v) for key, v in front.items() if isinstance(v, list) and key != "notes"}
     rows = [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
-    good = [row for row in rows if _number(row.get("cost")) and _number(row.get("loss"))]
+    good = [row for row in rows if _is_amount(row.get("cost")) and _is_amount(row.get("loss"))]
     stride = -(-len(good) // _DOTS) if good else 1
     return good[::stride]
 
 
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+def _is_amount(value: object) -> bool:
+    return is_number(value) and value >= 0
 
 
 def _given(view: View, one: Measure) -> Curve | None:
@@ -220,7 +221,7 @@ def _front_titles(view: View, one: Measure) -> list[str]:
     titles = []
     for row in _rows(view, one):
         text = f"front: loss {words(row['loss'], 'loss')}, {one.name} {one.words(row['cost'])}"
-        if _number(row.get("gap")):
+        if _is_amount(row.get("gap")):
             text += f", gap {words(row['gap'], 'share')}"
         titles.append(text)
     return titles

@@ -104,20 +104,6 @@ def limit_note(limit: int | None, axis: Axis) -> str:
     return f"The capacity, {words(limit, 'bytes')}, is far above what is drawn."
 
 
-def sentences(*parts: str) -> str:
-    """Return sentences one after another, without the empty ones."""
-    return " ".join(part for part in parts if part)
-
-
-def counted(n: int, one: str, many: str = "") -> str:
-    """Return a number with its noun.
-
-    >>> counted(1, "reload"), counted(1200, "reload"), counted(2, "residency", "residencies")
-    ('1 reload', '1,200 reloads', '2 residencies')
-    """
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
-
-
 def span_words(start: int, stop: int, what: str = "step") -> str:
     """Return half-open steps in words.
 

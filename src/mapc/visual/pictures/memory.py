@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from mapc.visual.figure import Section
-from mapc.visual.pictures.extents import counted, sentences
 from mapc.visual.pictures.memory_front import front_figure, front_of
 from mapc.visual.pictures.memory_map import map_figures
 from mapc.visual.pictures.memory_traffic import live_figure, traffic_figure
 from mapc.visual.pictures.memory_transfers import Transfers, flaw
 from mapc.visual.view import View
-from mapc.visual.words import words
+from mapc.visual.words import counted, sentences, words
 
 HOW = "mapc solve FILE --front -o front.json, then mapc report PLAN --front front.json"
 

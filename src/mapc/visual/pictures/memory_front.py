@@ -10,10 +10,11 @@ from mapc.graph.operators import IntArray, steps_of
 from mapc.models.fronts import ALL
 from mapc.models.memory.problem import NEVER, MemoryProblem
 from mapc.visual.figure import Axis, Figure, Mark, Points, Rule, Steps, Table, column
-from mapc.visual.pictures.extents import MARGIN, covered, sentences
+from mapc.visual.pictures.extents import MARGIN, covered
 from mapc.visual.pictures.memory_transfers import Transfers
+from mapc.visual.recorded import is_number
 from mapc.visual.view import View
-from mapc.visual.words import words
+from mapc.visual.words import sentences, words
 
 ROWS = 20
 """Points of a front in its table."""
@@ -31,15 +32,11 @@ def front_of(view: View) -> Front:
     traffic = document.get("traffic", ())
     bounds = document.get("bound", [None] * len(capacities))
     found = {
-        (int(capacity), int(moved), int(bound) if _is_number(bound) else None)
+        (int(capacity), int(moved), int(bound) if is_number(bound) else None)
         for capacity, moved, bound in zip(capacities, traffic, bounds, strict=False)
-        if _is_number(capacity) and _is_number(moved) and moved < NEVER
+        if is_number(capacity) and is_number(moved) and moved < NEVER
     }
     return sorted(found, key=lambda point: point[:2])
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
 
 
 def in_bytes(problem: MemoryProblem) -> bool:

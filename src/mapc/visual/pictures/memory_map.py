@@ -20,11 +20,9 @@ from mapc.visual.figure import (
 )
 from mapc.visual.pictures.extents import (
     address_axis,
-    counted,
     largest,
     limit_note,
     limit_rule,
-    sentences,
     short,
     span_words,
 )
@@ -38,7 +36,7 @@ from mapc.visual.pictures.memory_transfers import (
     kinds_of,
 )
 from mapc.visual.view import View
-from mapc.visual.words import words
+from mapc.visual.words import counted, sentences, words
 
 SERIES = (
     (ACTIVATION, "activations", "c5"),

@@ -17,17 +17,15 @@ from mapc.visual.figure import (
 from mapc.visual.pictures.extents import (
     MARGIN,
     address_axis,
-    counted,
     limit_note,
     limit_rule,
-    sentences,
     short,
     span_words,
 )
 from mapc.visual.pictures.memory_map import bound_rules, peak_rule, step_axis
 from mapc.visual.pictures.memory_transfers import KINDS, Transfers, kinds_of
 from mapc.visual.view import View
-from mapc.visual.words import words
+from mapc.visual.words import counted, sentences, words
 
 SERIES = (
     ("reloaded", "reloads", "reload"),

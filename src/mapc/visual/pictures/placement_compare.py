@@ -9,6 +9,7 @@ from mapc.solvers.base import relative_gap
 from mapc.visual.figure import Cell, Section, Table
 from mapc.visual.pictures.placement_layouts import Layout
 from mapc.visual.pictures.placement_load import Loads, largest, load_figure
+from mapc.visual.recorded import is_number, number_of
 from mapc.visual.view import View
 
 COMPARED = {
@@ -52,7 +53,7 @@ def comparison_table(view: View, ours: Layout, others: Sequence[Layout]) -> Tabl
     rows += [
         _method_row(view, row)
         for row in view.comparison
-        if row.get("method") not in known and _is_number(row.get("objective"))
+        if row.get("method") not in known and is_number(row.get("objective"))
     ]
     rules = any(one.broken for one in (ours, *others))
     return Table(
@@ -81,15 +82,10 @@ def _own_row(view: View, one: Layout) -> tuple[Cell, ...]:
 
 
 def _method_row(view: View, row: Mapping[str, Any]) -> tuple[Cell, ...]:
-    values = (row.get(key) for key in COMPARED)
     return (
         str(row.get("method")),
         row["objective"],
         relative_gap(row["objective"], view.bound),
-        *(value if _is_number(value) else None for value in values),
+        *(number_of(row.get(key)) for key in COMPARED),
         0,  # a method's plan has passed the verifier
     )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

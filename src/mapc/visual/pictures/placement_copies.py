@@ -10,6 +10,7 @@ from mapc.visual.figure import Axis, Cell, Figure, Rects, Scale, Section, Table,
 from mapc.visual.pictures.placement_heat import Side, heat, height_of
 from mapc.visual.pictures.placement_layouts import Layout, layer_side
 from mapc.visual.pictures.placement_load import Loads
+from mapc.visual.words import sentences
 
 HOTTEST = 20
 """Experts of the table."""
@@ -50,7 +51,7 @@ def copies_figure(loads: Loads, copies: IntArray) -> Figure:
         marks=(rects,),
         scale=Scale("copies", 1.0, float(copies.max()), "count"),
         height=height_of(len(copies)),
-        note=" ".join(part for part in ("Experts of one copy are left empty.", note) if part),
+        note=sentences("Experts of one copy are left empty.", note),
     )
 
 

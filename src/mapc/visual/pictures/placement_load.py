@@ -29,6 +29,7 @@ from mapc.visual.pictures.placement_layouts import (
     rank_side,
     shown_profiles,
 )
+from mapc.visual.words import sentences
 
 ROLES = {"contiguous": "c8", "eplb": "c2", "eplb-global": "c2", "in-force": "c6"}
 """Colours of the baselines where they share a picture."""
@@ -118,7 +119,7 @@ def load_figure(
         marks=marks,
         scale=Scale(_scale_label(top), 1.0, top),
         height=height_of(problem.n_layers, 400 if beside else 620),
-        note=" ".join(part for part in (loads.words, note) if part),
+        note=sentences(loads.words, note),
         table=None if beside else _worst_layers(loads, layout),
     )
 
@@ -215,7 +216,7 @@ def excess_figure(loads: Loads, ours: Layout, others: Sequence[Layout]) -> Figur
         y=Axis("largest load / mean - 1", float(low), float(max(high, 10 * low)), log=True),
         marks=_steps(excess),
         height=240,
-        note=" ".join(part for part in notes if part),
+        note=sentences(*notes),
     )
 
 

@@ -11,6 +11,7 @@ from mapc.units import format_bytes
 from mapc.visual.figure import Axis, Figure, Mark, Rects, Rule, Scale, Section, Steps, column
 from mapc.visual.pictures.placement_heat import heat, height_of
 from mapc.visual.pictures.placement_layouts import MAX_NAME, Layout, layer_side, rank_side
+from mapc.visual.words import sentences
 
 FAR = 20
 """Times the weights above which a capacity is told, not drawn: the bars would vanish."""
@@ -66,7 +67,7 @@ def moves_figure(problem: PlacementProblem, new: IntArray) -> Figure:
         marks=(rects,),
         scale=Scale("new experts", 0.0, float(max(1, new.max())), "count"),
         height=height_of(len(new)),
-        note=" ".join(part for part in ("Empty where nothing moves.", note) if part),
+        note=sentences("Empty where nothing moves.", note),
     )
 
 

@@ -9,6 +9,7 @@ from mapc.visual.figure import Cell, Figure, Mark, Rects, Rule, Scale, Section, 
 from mapc.visual.pictures.placement_heat import heat
 from mapc.visual.pictures.placement_layouts import Layout, rank_side
 from mapc.visual.pictures.placement_load import Loads
+from mapc.visual.words import sentences
 
 MAX_BORDERS = 64
 """Borders of nodes that are drawn; more would hide the cells."""
@@ -67,7 +68,7 @@ def traffic_figure(loads: Loads, ours: Layout, matrix: FloatArray) -> Figure:
         marks=tuple(marks),
         scale=Scale("tokens per step", 0.0, _top(rects)),
         height=480,
-        note=" ".join(part for part in notes if part),
+        note=sentences(*notes),
         table=_table(problem, matrix),
     )
 

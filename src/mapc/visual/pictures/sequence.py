@@ -5,10 +5,10 @@ from __future__ import annotations
 from mapc.visual.figure import Section
 from mapc.visual.pictures.sequence_comparison import comparison, known_bound
 from mapc.visual.pictures.sequence_gantt import gantt
-from mapc.visual.pictures.sequence_groups import Groups, count, read
+from mapc.visual.pictures.sequence_groups import Groups, read
 from mapc.visual.pictures.sequence_inside import groups, lengths, memory
 from mapc.visual.view import View
-from mapc.visual.words import words
+from mapc.visual.words import counted, words
 
 
 def sections(view: View) -> tuple[Section, ...]:
@@ -43,8 +43,8 @@ def sections(view: View) -> tuple[Section, ...]:
         Section(
             "sequences",
             "Lengths and groups",
-            f"{count(len(seen.group), 'sequence')} in {count(len(seen), 'group')}: the degree that "
-            "each length runs at, and the time and memory of every group.",
+            f"{counted(len(seen.group), 'sequence')} in {counted(len(seen), 'group')}: the degree "
+            "that each length runs at, and the time and memory of every group.",
             (lengths(seen), groups(seen), memory(seen)),
         ),
         Section(

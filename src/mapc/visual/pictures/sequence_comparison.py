@@ -13,6 +13,7 @@ from mapc.models.sequence import mode_name
 from mapc.models.sequence.problem import SequenceProblem
 from mapc.visual.figure import Axis, Cell, Figure, FloatArray, Mark, Rects, Rule, Table, column
 from mapc.visual.pictures.sequence_groups import Groups
+from mapc.visual.recorded import is_number
 from mapc.visual.view import View
 from mapc.visual.words import words
 
@@ -144,9 +145,7 @@ def _compared(rows: tuple[Mapping[str, Any], ...], cheap: bool) -> list[Baseline
     found = []
     for row in rows:
         method, value = str(row.get("method", "")), row.get("objective")
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            continue
-        if math.isfinite(value) and not (cheap and method in COMPUTED):
+        if is_number(value) and not (cheap and method in COMPUTED):
             found.append(Baseline(NAMES.get(method, method), float(value), "compared"))
     return found[:MOST_METHODS]
 

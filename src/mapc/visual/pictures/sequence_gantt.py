@@ -10,8 +10,8 @@ import numpy as np
 from mapc.graph.operators import IntArray
 from mapc.visual.figure import Axis, Cell, Figure, FloatArray, Mark, Rects, Rule, Table, column
 from mapc.visual.pictures.sequence_comparison import Bound
-from mapc.visual.pictures.sequence_groups import Classes, Groups, count, ranks
-from mapc.visual.words import words
+from mapc.visual.pictures.sequence_groups import Classes, Groups, ranks
+from mapc.visual.words import counted, words
 
 MOST_RECTANGLES = 5_000
 """Of groups and their sequences in one picture."""
@@ -61,8 +61,8 @@ def gantt(seen: Groups, bound: Bound | None) -> Figure:
         key="gantt",
         title="Groups of ranks over the step",
         summary=(
-            f"{count(seen.n_batches, 'micro-batch', 'es')} one after the other, "
-            f"{count(len(seen), 'group')} on {count(n_ranks, 'rank')}; the step takes "
+            f"{counted(seen.n_batches, 'micro-batch', 'micro-batches')} one after the other, "
+            f"{counted(len(seen), 'group')} on {counted(n_ranks, 'rank')}; the step takes "
             f"{words(step, 'ms')}, the longest micro-batch "
             f"{words(float(seen.ms(seen.slowest.max())), 'ms')}; the micro-batches' ranks are "
             f"idle for {words(float(idle.min()), 'share')} to {words(float(idle.max()), 'share')} "
@@ -84,7 +84,7 @@ def _blocks(seen: Groups, notes: list[str]) -> _Blocks:
     """Return what to draw of groups, within the cluster."""
     inside = (seen.first < seen.problem.n_ranks) & (seen.first > -seen.degree)
     if not inside.all():
-        outside = count(int((~inside).sum()), "group")
+        outside = counted(int((~inside).sum()), "group")
         notes.append(f"{outside} with ranks outside the cluster: not drawn.")
     order = np.lexsort((seen.first, seen.batch))
     order = order[inside[order]]
@@ -161,7 +161,7 @@ def _merged(seen: Groups, order: IntArray, start: IntArray) -> _Blocks:
         return (
             f"micro-batch {seen.number[seen.batch[head[i]]]}; {n[i]} groups of degree "
             f"{seen.degree[head[i]]}, {ranks(int(first[i]), int(stop[i] - first[i]))}; "
-            f"{count(int(members[i]), 'sequence')}, longest {longest[i]:,} tokens; "
+            f"{counted(int(members[i]), 'sequence')}, longest {longest[i]:,} tokens; "
             f"{words(float(seen.ms(least[i])), 'ms')} to {words(float(seen.ms(most[i])), 'ms')}"
         )
 

@@ -15,7 +15,7 @@ from mapc.models.sequence import mode_name
 from mapc.models.sequence.plan import SequencePlan
 from mapc.models.sequence.problem import SequenceProblem
 from mapc.visual.figure import FloatArray
-from mapc.visual.words import words
+from mapc.visual.words import counted, words
 
 COLOURS = 8
 """Categories of colour, ``c1`` to ``c8``."""
@@ -112,7 +112,7 @@ class Groups:
             f"micro-batch {self.number[self.batch[g]]}, group {g}; "
             f"degree {mode_name(self.problem, int(self.mode[g]))}, "
             f"{ranks(int(self.first[g]), int(self.degree[g]))}; "
-            f"{count(int(self.members[g]), 'sequence')}, longest {self.longest[g]:,} tokens; "
+            f"{counted(int(self.members[g]), 'sequence')}, longest {self.longest[g]:,} tokens; "
             f"{self.tokens[g]:,} of {self.room[g]:,} tokens; "
             f"{words(float(self.ms(self.ticks[g])), 'ms')}"
         )
@@ -167,8 +167,3 @@ def classes_of(problem: SequenceProblem) -> Classes:
 def ranks(first: int, degree: int) -> str:
     """Return e.g. ``rank 3`` or ``ranks 0 to 7``."""
     return f"rank {first:,}" if degree == 1 else f"ranks {first:,} to {first + degree - 1:,}"
-
-
-def count(n: int, noun: str, ending: str = "s") -> str:
-    """Return e.g. ``1 group`` or ``1,200 groups``."""
-    return f"{n:,} {noun}" + ("" if n == 1 else ending)

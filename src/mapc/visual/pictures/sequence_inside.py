@@ -8,8 +8,8 @@ import numpy as np
 
 from mapc.graph.operators import IntArray
 from mapc.visual.figure import Axis, Figure, FloatArray, Mark, Rects, Rule, Table, column
-from mapc.visual.pictures.sequence_groups import Classes, Groups, count
-from mapc.visual.words import words
+from mapc.visual.pictures.sequence_groups import Classes, Groups
+from mapc.visual.words import counted, words
 
 BINS = 32
 """About how many bins a histogram of lengths has."""
@@ -42,7 +42,7 @@ def lengths(seen: Groups) -> Figure:
         key="lengths",
         title="Sequence lengths by degree",
         summary=(
-            f"{count(len(seen.group), 'sequence')} of {problem.lengths.min():,} to "
+            f"{counted(len(seen.group), 'sequence')} of {problem.lengths.min():,} to "
             f"{problem.lengths.max():,} tokens, half of them up to {middle:,}; colours are the "
             "degrees of their groups."
         ),
@@ -94,7 +94,8 @@ def _stacked(
         base[at],
         base[at] + row[at],
         tuple(
-            f"{name}; {edges[i]:,} to {edges[i + 1] - 1:,} tokens: {count(int(row[i]), 'sequence')}"
+            f"{name}; {edges[i]:,} to {edges[i + 1] - 1:,} tokens: "
+            f"{counted(int(row[i]), 'sequence')}"
             for i in at
         ),
     )
@@ -149,7 +150,7 @@ def groups(seen: Groups) -> Figure:
         key="groups",
         title="Time of every group",
         summary=(
-            f"{count(len(seen), 'group')} by micro-batch (dashed lines), the slowest first; "
+            f"{counted(len(seen), 'group')} by micro-batch (dashed lines), the slowest first; "
             f"{words(float(ms.min()), 'ms')} to {words(float(ms.max()), 'ms')}. What a bar lacks "
             "to the first of its micro-batch, its ranks wait."
         ),

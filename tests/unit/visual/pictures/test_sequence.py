@@ -32,7 +32,7 @@ from mapc.visual.figure import MAX_MARKS, ROLES, UNITS, Figure, Mark, Rects, Rul
 from mapc.visual.pictures.sequence import sections
 from mapc.visual.pictures.sequence_comparison import Baseline, Bound, baselines, known_bound
 from mapc.visual.pictures.sequence_gantt import MOST_RECTANGLES, gantt
-from mapc.visual.pictures.sequence_groups import COLOURS, classes_of, count, ranks, read
+from mapc.visual.pictures.sequence_groups import COLOURS, classes_of, ranks, read
 from mapc.visual.pictures.sequence_inside import MOST_BARS, bin_edges, groups, lengths, memory
 from mapc.visual.view import Record, View
 from oracles.sequence_cases import every_plan, problem_of, small_sequence_problems
@@ -597,11 +597,6 @@ class TestSections:
 
 
 def test_words() -> None:
-    assert [count(1, "group"), count(1200, "group"), count(2, "batch", "es")] == [
-        "1 group",
-        "1,200 groups",
-        "2 batches",
-    ]
     assert [ranks(3, 1), ranks(1024, 8)] == ["rank 3", "ranks 1,024 to 1,031"]
 
 
