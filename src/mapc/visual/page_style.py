@@ -22,6 +22,9 @@ GROUNDS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """Colours of the page itself: light, dark."""
 
+SCRIPTS: Final = ("words.js", "tooltip.js", "plot.js", "page.js")
+"""Parts of the script; each uses what those before it define."""
+
 
 def variables(theme: int) -> dict[str, str]:
     """Return the colours of a theme (0: light, 1: dark) by the name of their CSS variable."""
@@ -50,9 +53,14 @@ def stylesheet() -> str:
     )
 
 
+@cache
 def script() -> str:
-    """Return the script of a report."""
-    return _asset("report.js")
+    """Return the script of a report: its parts in a scope of their own.
+
+    With it figures can be looked at more closely; without it the page says everything.
+    """
+    parts = "\n".join(_asset(name) for name in SCRIPTS)
+    return f'"use strict";\n(() => {{\n{parts}}})();\n'
 
 
 def policy() -> str:
