@@ -3,6 +3,7 @@
 import numpy as np
 
 from mapc.graph import OperatorGraph, Ragged
+from mapc.models.memory.plan import MemoryPlan
 from mapc.models.memory.problem import MemoryProblem
 
 
@@ -25,3 +26,17 @@ def chain_with_skip(capacity: int | None = None) -> MemoryProblem:
         is_constant=np.zeros(4, dtype=np.bool_),
     )
     return MemoryProblem(graph, capacity)
+
+
+def spilled_chain() -> tuple[MemoryProblem, MemoryPlan]:
+    """That chain in 9 bytes: t0 leaves after step 1 and comes back for step 3, 10 bytes in all."""
+    plan = MemoryPlan(
+        order=np.arange(4),
+        tensor=np.array([0, 1, 2, 0, 3]),
+        start=np.array([0, 1, 2, 3, 3]),
+        stop=np.array([2, 3, 4, 4, 4]),
+        address=np.array([0, 5, 0, 3, 8]),
+        written=np.array([True, False, False, False, True]),
+        workspace_address=np.full(4, -1),
+    )
+    return chain_with_skip(9), plan

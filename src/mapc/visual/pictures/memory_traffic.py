@@ -55,7 +55,8 @@ def live_figure(view: View, moved: Transfers) -> Figure:
     edges = column(np.arange(moved.n_steps + 1))
     top = int(live.max(initial=0))
     marks: list[Mark] = [
-        Steps("working set of the operator", "c2", edges, column(need)),
+        # banks have the colours of categories
+        Steps("working set of the operator", "c8" if banks else "c2", edges, column(need)),
         Steps("bytes in use", "plan", edges, column(live), fill=True),
     ]
     if banks:

@@ -23,7 +23,7 @@ from mapc.visual.pictures.memory_traffic import traffic_figure
 from mapc.visual.pictures.memory_transfers import Transfers
 from mapc.visual.view import Record, View
 from oracles.memory_banks import banked_memory
-from oracles.memory_cases import chain_with_skip
+from oracles.memory_cases import chain_with_skip, spilled_chain
 from oracles.memory_options import optioned_problems
 from oracles.memory_plans import any_plan, solved
 
@@ -37,18 +37,8 @@ def view_of(problem: MemoryProblem, plan: MemoryPlan, **record: object) -> View:
     return of_plan(problem, plan, Record(**record), "plan.json")
 
 
-def spilled_chain(graph: OperatorGraph | None = None) -> View:
-    """The chain with a skip in 9 bytes; t0 leaves after step 1 and comes back for step 3."""
-    plan = MemoryPlan(
-        order=np.arange(4),
-        tensor=np.array([0, 1, 2, 0, 3]),
-        start=np.array([0, 1, 2, 3, 3]),
-        stop=np.array([2, 3, 4, 4, 4]),
-        address=np.array([0, 5, 0, 3, 8]),
-        written=np.array([True, False, False, False, True]),
-        workspace_address=np.full(4, -1),
-    )
-    problem = chain_with_skip(9)
+def spilled_view(graph: OperatorGraph | None = None) -> View:
+    problem, plan = spilled_chain()
     return view_of(problem if graph is None else replace(problem, graph=graph), plan)
 
 
@@ -163,7 +153,7 @@ def test_bars_add_up_to_the_figures_of_the_verifier(
 
 
 def test_bars_stand_upon_each_other() -> None:
-    view = spilled_chain()
+    view = spilled_view()
     together = replace(view, plan=replace(view.plan, written=np.array([True] * 5)))
     moved = Transfers(together.problem, together.plan)
     bars = of_type(traffic_figure(moved), Rects)
@@ -180,7 +170,7 @@ def test_bars_stand_upon_each_other() -> None:
 
 
 def test_loads_and_spills_are_where_residencies_begin_and_end() -> None:
-    view = spilled_chain()
+    view = spilled_view()
     assert view.violations == ()
     figure = figures(sections(view))["memory-map"]
     points = of_type(figure, Points)
@@ -201,7 +191,7 @@ def test_loads_and_spills_are_where_residencies_begin_and_end() -> None:
 def test_many_compulsory_transfers_are_said_by_their_rectangles_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    view = spilled_chain()
+    view = spilled_view()
     assert "compulsory" not in figures(sections(view))["memory-map"].note
     monkeypatch.setattr("mapc.visual.pictures.memory_map.COMPULSORY_DOTS", 0)
     figure = figures(sections(view))["memory-map"]
@@ -216,14 +206,14 @@ def rules(figure: Figure) -> list[tuple[str, str, float]]:
 
 
 def test_lines_are_capacity_bound_and_peak() -> None:
-    named = figures(sections(spilled_chain()))
+    named = figures(sections(spilled_view()))
     expected = [("limit", "y", 9.0), ("bound", "y", 9.0), ("mark", "x", 3.0)]
     assert rules(named["memory-map"]) == expected
     assert rules(named["live-bytes"]) == expected
 
 
 def test_bytes_in_use_beside_the_working_sets() -> None:
-    view = spilled_chain()
+    view = spilled_view()
     steps = of_type(figures(sections(view))["live-bytes"], Steps)
     live, need = steps["bytes in use"], steps["working set of the operator"]
     assert isinstance(live, Steps)
@@ -234,7 +224,7 @@ def test_bytes_in_use_beside_the_working_sets() -> None:
 
 
 def test_a_far_capacity_is_told_and_not_drawn() -> None:
-    view = spilled_chain()
+    view = spilled_view()
     far = replace(view, problem=replace(view.problem, capacity=2**40))
     for key in ("memory-map", "live-bytes"):
         figure = figures(sections(far))[key]
@@ -244,7 +234,7 @@ def test_a_far_capacity_is_told_and_not_drawn() -> None:
 
 
 def test_a_bound_on_the_peak_is_a_line_only_where_the_peak_was_minimised() -> None:
-    view = spilled_chain()
+    view = spilled_view()
     told = replace(view, record=Record(bound=10))
     assert ("bound", "y", 10.0) not in rules(figures(sections(told))["memory-map"])
     peak = replace(view, record=Record(bound=10, asked={"minimize": "peak"}))
@@ -253,7 +243,7 @@ def test_a_bound_on_the_peak_is_a_line_only_where_the_peak_was_minimised() -> No
 
 @pytest.mark.parametrize("most", [1, 2, 4, 6, 7])
 def test_what_is_too_much_leaves_the_smallest_out(most: int) -> None:
-    view = spilled_chain()
+    view = spilled_view()
     moved = Transfers(view.problem, view.plan)
     (figure,) = map_figures(view, moved, most)
     marks = [mark for mark in figure.marks if isinstance(mark, Rects | Points)]
@@ -269,7 +259,7 @@ def test_what_is_too_much_leaves_the_smallest_out(most: int) -> None:
 def test_names_are_passed_on_raw_and_cut_so_that_numbers_stay() -> None:
     names = ("<script>alert(1)</script>", "x" * 10_000, "\u202eevil\x00", "'\"&")
     graph = replace(chain_with_skip().graph, tensor_names=names)
-    named = figures(sections(spilled_chain(graph)))
+    named = figures(sections(spilled_view(graph)))
     rects = of_type(named["memory-map"], Rects)["activations"]
     assert isinstance(rects, Rects)
     assert rects.titles[0].startswith("<script>alert(1)</script>: 5 B")
@@ -282,7 +272,7 @@ def test_names_are_passed_on_raw_and_cut_so_that_numbers_stay() -> None:
 
 
 def test_what_cannot_be_drawn_is_said() -> None:
-    view = spilled_chain()
+    view = spilled_view()
     wrong = replace(view, plan=replace(view.plan, stop=view.plan.stop[:2]))
     (section,) = sections(wrong)
     assert section.figures == ()
@@ -290,7 +280,7 @@ def test_what_cannot_be_drawn_is_said() -> None:
 
 
 def test_each_bank_has_a_map_and_the_empty_ones_a_word() -> None:
-    view = spilled_chain()
+    view = spilled_view()
     options = Options(banks=(("a", 9), ("b", 4), ("c", 2)))
     plan = replace(view.plan, bank=np.array([0, 1, 0, 0, 1]), address=np.array([0, 0, 0, 3, 0]))
     banked = view_of(replace(view.problem, capacity=None, options=options), plan)
@@ -309,7 +299,7 @@ def test_each_bank_has_a_map_and_the_empty_ones_a_word() -> None:
 
 
 def test_operators_that_run_again_are_marked() -> None:
-    view = spilled_chain()
+    view = spilled_view()
     again = replace(view.problem, options=Options(recompute=((0, 1),)))
     plan = MemoryPlan(
         order=np.array([0, 1, 2, 0, 3]),

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 
 from mapc.models.memory.capacities import order_peak
 from mapc.models.memory.options import Options
-from mapc.models.memory.plan import MemoryPlan
 from mapc.models.memory.problem import MemoryProblem
 from mapc.visual.figure import Figure, Points, Rule, Steps
 from mapc.visual.loading import of_plan
@@ -17,7 +16,7 @@ from mapc.visual.pictures.memory_front import DRAWN, front_figure, in_bytes, kep
 from mapc.visual.pictures.memory_transfers import Transfers
 from mapc.visual.view import Record, View
 from oracles.memory_bruteforce import small_problems
-from oracles.memory_cases import chain_with_skip
+from oracles.memory_cases import chain_with_skip, spilled_chain
 
 FRONT = {
     "points": "all",
@@ -31,16 +30,7 @@ FRONT = {
 
 def chain(**record: object) -> View:
     """The chain with a skip in 9 bytes, where t0 is spilled and comes back: 10 bytes."""
-    plan = MemoryPlan(
-        order=np.arange(4),
-        tensor=np.array([0, 1, 2, 0, 3]),
-        start=np.array([0, 1, 2, 3, 3]),
-        stop=np.array([2, 3, 4, 4, 4]),
-        address=np.array([0, 5, 0, 3, 8]),
-        written=np.array([True, False, False, False, True]),
-        workspace_address=np.full(4, -1),
-    )
-    return of_plan(chain_with_skip(9), plan, Record(**record), "plan.json")
+    return of_plan(*spilled_chain(), Record(**record), "plan.json")
 
 
 def figure_of(view: View) -> Figure:

@@ -7,13 +7,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mapc.models.memory.plan import MemoryPlan
 from mapc.models.memory.problem import MemoryProblem
 from mapc.models.memory.verify import verify
 from mapc.visual.pictures.memory_transfers import KINDS, Transfers, flaw, kinds_of
 from oracles.memory_banks import banked_memory
 from oracles.memory_bruteforce import small_problems
-from oracles.memory_cases import chain_with_skip
+from oracles.memory_cases import chain_with_skip, spilled_chain
 from oracles.memory_options import optioned_problems
 from oracles.memory_plans import any_plan, bytes_in_use, solved
 
@@ -30,7 +29,7 @@ def totals(moved: Transfers) -> dict[str, int]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data(), problem=OPTIONED)
 def test_totals_are_those_of_the_verifier_whatever_the_plan(
     data: st.DataObject, problem: MemoryProblem
@@ -46,7 +45,7 @@ def test_totals_are_those_of_the_verifier_whatever_the_plan(
         assert moved.extra_cost() == verdict.objective
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(problem=st.one_of(small_problems(), OPTIONED, banked_memory()), seed=st.integers(0, 3))
 def test_bytes_in_use_are_those_counted_one_by_one(problem: MemoryProblem, seed: int) -> None:
     plan = solved(problem, seed)
@@ -77,20 +76,6 @@ def test_steps_and_tensors_add_up_to_the_same(data: st.DataObject, problem: Memo
     assert extra == int(tensor["extra"] @ problem.sizes)
     times = tensor["loads"] + tensor["writes"] + tensor["streams"]
     assert extra + int(step["compulsory"].sum()) == int(times @ problem.sizes)
-
-
-def spilled_chain() -> tuple[MemoryProblem, MemoryPlan]:
-    """The chain with a skip; t0 leaves after step 0 and comes back for step 3."""
-    plan = MemoryPlan(
-        order=np.arange(4),
-        tensor=np.array([0, 1, 2, 0, 3]),
-        start=np.array([0, 1, 2, 3, 3]),
-        stop=np.array([2, 3, 4, 4, 4]),
-        address=np.array([0, 5, 0, 3, 8]),
-        written=np.array([True, False, False, False, True]),
-        workspace_address=np.full(4, -1),
-    )
-    return chain_with_skip(9), plan
 
 
 def test_a_load_is_at_its_first_step_and_a_write_at_its_last() -> None:
