@@ -245,7 +245,8 @@ def _rows(pairs: Sequence[tuple[str, str]], title: str = "") -> Markup | None:
     if not pairs:
         return None
     shown = [(element("bdi", label), element("bdi", escape(value, LONG))) for label, value in pairs]
-    return element("div", element("h3", title) if title else None, rows(shown))
+    heading = element("h3", title) if title else None
+    return element("div", heading, rows(shown, aria_label=title or None), class_="facts")
 
 
 def _notes(view: View) -> Markup | None:

@@ -109,8 +109,9 @@ def tiles(view: View) -> list[tuple[str, str, str]]:
     record = view.record
     by = f"by {record.bound_method}" if record.bound_method and view.bound is not None else ""
     return [
-        ("objective", said(view, view.objective), ""),
-        ("bound", said(view, view.bound), by),
+        # the verdict has said the words
+        ("objective", common.brief(said(view, view.objective)), ""),
+        ("bound", common.brief(said(view, view.bound)), by),
         ("gap", words(gap(view), "share"), ""),
         ("status", record.status or "unknown", "interrupted" if record.interrupted else ""),
         ("method", record.method or words(None), ""),

@@ -137,6 +137,8 @@ def draw_marks(figure: Figure, x: Span, y: Span, series: Sequence[int]) -> Marku
         thin = ""
         if isinstance(mark, Points):
             classes.extend(_sizes(mark))
+        if isinstance(mark, Steps) and len(mark.y) > WIDTH:
+            classes.append("many")
         if isinstance(mark, Rects):
             share = _thinness(mark, x)
             thin = f' data-w="{share:.4g}"'

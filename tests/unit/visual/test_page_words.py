@@ -107,9 +107,12 @@ def test_bounds_above_the_plan_are_impossible():
 def test_tiles():
     found = {label: (value, more) for label, value, more in tiles(view(bound_method="cut"))}
     assert found["bound"] == ("392 KiB", "by cut")
+    assert found["objective"] == ("392 KiB", "")
     assert found["gap"] == ("0 %", "")
     assert found["time"] == ("\N{EN DASH}", "")
     assert gap(view(bound=196)) == 0.5
+    wordy = replace(view(), phrase="a step of {:,} ms in all".format)
+    assert tiles(wordy)[0] == ("objective", "392 ms", "")
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf])

@@ -207,3 +207,9 @@ def test_equal_neighbours_are_one_step():
     under, way = drawn(mark)
     assert way.get("d") == "M0 1H2V2H3M4 3H6"
     assert under.get("d") == "M0 0V1H2V2H3V0zM4 0V3H6V0z"
+
+
+@pytest.mark.parametrize(("count", "many"), [(int(WIDTH), False), (int(WIDTH) + 1, True)])
+def test_more_steps_than_pixels_are_thin_lines(count, many):
+    found = drawn(Steps("s", "c1", column(range(count + 1)), column(range(count))))
+    assert ("many" in found.get("class").split()) is many
