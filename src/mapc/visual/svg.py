@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from mapc.markup import Markup, clean, element, escape, join
-from mapc.visual.figure import Axis, Figure, Mark, Points, Rule, Scale, Table
+from mapc.visual.figure import Axis, Cell, Figure, Mark, Points, Rule, Scale, Table
 from mapc.visual.svg_marks import Span, draw_marks, number, rule_shown
 from mapc.visual.words import ticks, words
 
@@ -77,7 +77,7 @@ def table(table: Table, whose: str = "") -> Markup:
         element("th", element("bdi", name), scope="col", class_="n" if numeric[i] else None)
         for i, name in enumerate(table.columns)
     )
-    body = join(Markup(f"<tr>{''.join(map(_cell, row, units, numeric))}</tr>") for row in shown)
+    body = join(_row(row, units, numeric) for row in shown)
     notes = [table.note] if table.note else []
     if len(table.rows) > len(shown):
         notes.append(f"{len(shown):,} of {len(table.rows):,} rows are shown.")
@@ -97,6 +97,14 @@ def table(table: Table, whose: str = "") -> Markup:
         role="group",
         aria_label=_named(table.caption or "Table", whose),
     )
+
+
+def _row(row: Sequence[Cell], units: Sequence[str], numeric: Sequence[bool]) -> Markup:
+    """Return a row; the name it starts with, if it does, is its header."""
+    cells = list(map(_cell, row, units, numeric))
+    if row and isinstance(row[0], str) and row[0].strip() and not numeric[0]:
+        cells[0] = element("th", element("bdi", words(row[0])), scope="row")
+    return Markup(f"<tr>{''.join(cells)}</tr>")
 
 
 def _cell(cell: object, unit: str, numeric: bool) -> str:

@@ -121,7 +121,7 @@ def test_only_single_numbers_are_compared_and_of_problems_those_that_differ():
     known = {"buffers": 4, "capacity_bytes": 64, "moves": 1, "listed": [1], "told": "x", "no": None}
     first = replace(view(**known), problem=problem)
     second = replace(view("b.json", **known | {"capacity_bytes": 128}), problem=problem)
-    labels = re.findall("<tr><td><bdi>(.*?)</bdi>", differences([first, second]))
+    labels = re.findall('<tr><th scope="row"><bdi>(.*?)</bdi>', differences([first, second]))
     assert labels[-2:] == ["capacity", "moves"]
     assert "buffers" not in labels
 
@@ -130,4 +130,4 @@ def test_three_have_no_differences_and_instances_are_told_apart():
     found = differences([view(), view("b.json"), view("c.json", name="other", more=1)])
     assert "difference<" not in found
     assert "different instances" in found
-    assert re.search(r"<bdi>more</bdi></td>.*?1</", found)
+    assert re.search(r"<bdi>more</bdi></th>.*?1</", found)

@@ -235,7 +235,7 @@ CELLS = TEXT | st.none() | st.integers(-(10**15), 10**15) | st.floats()
 @given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=6), TEXT)
 def test_cells_hold_texts_and_exact_numbers(lines, text):
     found = Tree(table(Table(text, (text, "b"), tuple(lines), ("bytes", "ms"), text)))
-    cells = found.of("td")
+    cells = [e for e in found.elements if e["tag"] == "td" or e.get("scope") == "row"]
     assert len(cells) == 2 * len(lines)
     assert {e["tag"] for e in found.elements} <= {
         *("div", "table", "caption", "bdi", "thead", "tr", "th", "tbody", "td", "p")
@@ -251,6 +251,12 @@ def test_cells_hold_texts_and_exact_numbers(lines, text):
     for value in given_:
         if isinstance(value, str):
             assert clean(value) in texts
+
+
+def test_names_are_headers_of_their_rows():
+    named = table(Table("", ("name", "x"), (("a", 1), ("", 2), (None, "b"))))
+    assert re.findall('<th scope="row">(.*?)</th>', named) == ["<bdi>a</bdi>"]
+    assert 'scope="row"' not in table(Table("", ("after", "x"), (("a", 1), (2.5, "b"))))
 
 
 def test_long_tables_say_how_much_is_missing():
