@@ -216,6 +216,10 @@ def test_several_plans():
         "How the runs went",
     ]
     assert texts.count("The run") == texts.count("The plan") == 3
+    tables = [e["aria-label"] for e in found.of("div") if e.get("class") == "table"]
+    assert len(tables) == len(set(tables)) >= 7
+    named = [e["aria-label"] for e in found.of("figure") if e["data-key"] == "map"]
+    assert named == [f"figure, {name}" for name in ("plan.json", "other.json", "third.json")]
     assert len([e for e in found.of("figure") if e["data-key"] == "map"]) == 3
 
 
