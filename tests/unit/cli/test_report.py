@@ -168,7 +168,33 @@ def test_an_infeasible_run_leaves_a_report(run, net, tmp_path):
     text = read(output).text
     assert "infeasible" in text
     assert "--scratchpad 11" in text  # the command as given
+    assert "plan file" not in text
     assert not plan.exists()
+
+
+@pytest.mark.parametrize("written", ["plan.json", None])
+def test_how_to_do_it_again_names_files_that_are_there(run, net, tmp_path, written):
+    output = tmp_path / "run.html"
+    target = [] if written is None else ["-o", tmp_path / written]
+    command = ["solve", net, "--scratchpad", "12", "-q", *target, "--report", output]
+    assert run(*command).exit_code == 0
+    again = read(output).text.partition("How to do it again")[2]
+    assert f"mapc solve {tmp_path / 'plan.json'} --time-limit 60" in again or written is None
+    assert ("The plan file carries its problem" in again) is (written is not None)
+    assert "The command as it was given: mapc solve" in again
+
+
+def test_the_blocks_of_what_was_asked_are_those_of_the_terminal(run, net, tmp_path):
+    output = tmp_path / "run.html"
+    done = run("solve", net, "--scratchpad", "12", "-q", "--report", output)
+    asked = read(output).text.partition("What was asked")[2].partition("How the run went")[0]
+    problem, _, rest = asked.partition("The run")
+    options, _, plan = rest.partition("The plan")
+    assert "capacity 12 B" in problem
+    assert "time limit 60 s gap to stop at 0 % seed 0" in options
+    printed = [line.split(None, 2) for line in done.stdout.splitlines()]
+    assert ["spill", "writes", "4 B"] in printed
+    assert "spill writes 4 B reloads 4 B" in plan
 
 
 def test_a_run_that_finds_nothing_leaves_a_report(run, net, tmp_path, monkeypatch):
