@@ -242,6 +242,21 @@ def column(values: ArrayLike) -> FloatArray:
     return np.asarray(values, dtype=np.float64)
 
 
+def stretches(known: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return the half-open stretches of a column without a gap.
+
+    Parameters
+    ----------
+    known : bool[n]
+
+    >>> stretches(np.array([True, True, False, True]))
+    [(0, 2), (3, 4)]
+    """
+    padded = np.concatenate(([False], known, [False])).astype(np.int8)
+    turns = np.flatnonzero(np.diff(padded)).tolist()
+    return list(zip(turns[::2], turns[1::2], strict=True))
+
+
 def together(first: Axis, second: Axis) -> Axis:
     """Return the axis that shows both domains, of two that show the same thing.
 

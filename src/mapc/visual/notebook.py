@@ -14,6 +14,7 @@ import numpy as np
 from mapc.markup import Markup, element, escape, join, plain_rows
 from mapc.visual import timeline
 from mapc.visual.figure import Axis, Figure, FloatArray, Steps
+from mapc.visual.svg_marks import Span
 from mapc.visual.view import View, record_of
 from mapc.visual.words import ticks, words
 
@@ -121,10 +122,8 @@ def picture(figure: Figure) -> Markup:
 
 def position(axis: Axis, values: FloatArray) -> FloatArray:
     """Return how far along an axis values lie, 0 to 1 within its domain."""
-    low, high = axis.low, axis.high
-    if axis.log:
-        values, low, high = np.log(np.maximum(values, low)), float(np.log(low)), float(np.log(high))
-    return np.asarray((values - low) / (high - low), dtype=np.float64)
+    span = Span.of(axis)
+    return np.asarray((span.at(np.maximum(values, axis.low)) - span.low) / span.length)
 
 
 def _placed(axis: Axis, most: int, start: int, length: int) -> list[tuple[float, str]]:

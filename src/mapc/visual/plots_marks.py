@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapc.markup import clean
-from mapc.visual.figure import Figure, Line, Mark, Points, Rects, Rule, Scale, Steps
+from mapc.visual.figure import Figure, Line, Mark, Points, Rects, Rule, Scale, Steps, stretches
 from mapc.visual.palette import HEAT
 from mapc.visual.plots_layout import INCH, NAME, domain
 from mapc.visual.plots_style import DASHED, DASHES, HATCHES, apart, colour, darker
@@ -188,9 +188,7 @@ def norm(scale: Scale) -> Any:
 def runs(x: FloatArray, y: FloatArray) -> list[FloatArray]:
     """Return the pieces of a line between its gaps (NaN), float64[m, 2] each."""
     both = np.stack([x, y], axis=1)
-    there = np.isfinite(both).all(axis=1)
-    ends = np.flatnonzero(np.diff(np.concatenate([[False], there, [False]]).astype(np.int8)))
-    return [both[a:b] for a, b in ends.reshape(-1, 2)]
+    return [both[a:b] for a, b in stretches(np.isfinite(x) & np.isfinite(y))]
 
 
 def stairs(x: FloatArray, y: FloatArray) -> list[FloatArray]:
@@ -202,9 +200,8 @@ def stairs(x: FloatArray, y: FloatArray) -> list[FloatArray]:
     y : float64[n]
     """
     there = np.isfinite(y) & np.isfinite(x[:-1]) & np.isfinite(x[1:])
-    ends = np.flatnonzero(np.diff(np.concatenate([[False], there, [False]]).astype(np.int8)))
     found = []
-    for a, b in ends.reshape(-1, 2):
+    for a, b in stretches(there):
         across = np.repeat(x[a : b + 1], 2)[1:-1]
         found.append(np.stack([across, np.repeat(y[a:b], 2)], axis=1))
     return found

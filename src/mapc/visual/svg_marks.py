@@ -26,6 +26,7 @@ from mapc.visual.figure import (
     Rule,
     Scale,
     Steps,
+    stretches,
 )
 from mapc.visual.palette import heat_step
 
@@ -242,7 +243,7 @@ def _steps(mark: Steps, x: Span, y: Span) -> Iterator[str]:
     known = np.isfinite(levels) & np.isfinite(ends[:-1]) & np.isfinite(ends[1:])
     across, up = numbers(np.nan_to_num(ends)), numbers(np.nan_to_num(levels))
     parts = []
-    pieces = [(first, last, _level_pieces(levels, first, last)) for first, last in _runs(known)]
+    pieces = [(first, last, _level_pieces(levels, first, last)) for first, last in stretches(known)]
     for first, _, level in pieces:
         parts.append(f"M{across[first]} {up[first]}H{across[level[0][1]]}")
         parts.extend(f"V{up[i]}H{across[end]}" for i, end in level[1:])
@@ -272,7 +273,7 @@ def _line(mark: Line, x: Span, y: Span) -> Iterator[str]:
     places = list(zip(numbers(np.nan_to_num(across)), numbers(np.nan_to_num(up)), strict=True))
     parts = [
         "M" + "L".join(" ".join(place) for place in places[first:last])
-        for first, last in _runs(known)
+        for first, last in stretches(known)
     ]
     if parts:
         yield f'<path class="way" d="{"".join(parts)}"><title>{escape(mark.name)}</title></path>'
@@ -306,10 +307,3 @@ def rule_shown(rule: Rule, x: Span, y: Span) -> bool:
         return False
     share = (y if rule.axis == "y" else x).share(rule.at)
     return -1e-9 <= share <= 1 + 1e-9
-
-
-def _runs(known: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[tuple[int, int]]:
-    """Return the half-open stretches without a gap."""
-    padded = np.concatenate(([False], known, [False])).astype(np.int8)
-    turns = np.flatnonzero(np.diff(padded)).tolist()
-    return list(zip(turns[::2], turns[1::2], strict=True))
