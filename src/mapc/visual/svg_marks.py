@@ -41,6 +41,9 @@ THIN = 1.5
 """Pixels of width or height below which a rectangle has a hairline of its own colour around it, so
 that it is seen."""
 
+ROOM = 6.0
+"""Pixels of height from which a wide rectangle has an edge among those that have none."""
+
 MANY, MOST = 400, 2_000
 """Dots of one kind above which they are smaller, and smaller still."""
 
@@ -179,6 +182,20 @@ def _thin(mark: Rects, x: Span, y: Span, figure: Figure) -> NDArray[np.bool_]:
     return (width < THIN / WIDTH) | (height < THIN / max(1, figure.height))
 
 
+def _edges(mark: Rects, x: Span, y: Span, figure: Figure) -> list[str]:
+    """Return what is said of edges for every rectangle that is unlike most of its kind."""
+    thin = _thin(mark, x, y, figure)
+    if not _mostly(thin) and _thinness(mark, x) >= EDGE_SHARE:
+        return [' class="thin"' if one else "" for one in thin.tolist()]
+    width = (x.at(mark.x1) - x.at(mark.x0)) / x.length
+    height = (y.at(mark.y1) - y.at(mark.y0)) / y.length
+    large = (width >= EDGE_SHARE) & (height >= ROOM / max(1, figure.height))
+    own = [' class="edged"' if one else "" for one in large.tolist()]
+    if _mostly(thin):  # which their group says
+        return own
+    return [' class="thin"' if one else edge for one, edge in zip(thin.tolist(), own, strict=True)]
+
+
 def _mostly(thin: NDArray[np.bool_]) -> bool:
     return bool(len(thin)) and bool(thin.mean() > 0.5)
 
@@ -205,9 +222,7 @@ def _rects(mark: Rects, x: Span, y: Span, figure: Figure) -> Iterator[str]:
     if mark.values is not None and mark.role == "heat":
         extra = _heat(mark, mark.values, figure.scale)
     else:
-        thin = _thin(mark, x, y, figure)
-        alone = not _mostly(thin)  # else their group says so
-        extra = [' class="thin"' if one and alone else "" for one in thin.tolist()]
+        extra = _edges(mark, x, y, figure)
     for i, (left, low, wide, high) in enumerate(places):
         if known[i]:
             yield (

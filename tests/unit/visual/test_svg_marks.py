@@ -213,3 +213,11 @@ def test_equal_neighbours_are_one_step():
 def test_more_steps_than_pixels_are_thin_lines(count, many):
     found = drawn(Steps("s", "c1", column(range(count + 1)), column(range(count))))
     assert ("many" in found.get("class").split()) is many
+
+
+def test_large_rectangles_have_edges_among_thin_ones():
+    x, y = Span.of(Axis("", 0, WIDTH)), Span.of(Axis("", 0, HEIGHT))
+    most_thin = drawn(rects([0] * 3, [1, 1, 50], [0] * 3, [50] * 3), x, y)
+    assert [rect.get("class") for rect in most_thin] == [None, None, "edged"]
+    narrow = drawn(rects([0] * 4, [5, 5, 50, 1], [0] * 4, [50] * 4), x, y)
+    assert [rect.get("class") for rect in narrow] == [None, None, "edged", "thin"]
