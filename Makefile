@@ -99,7 +99,7 @@ lint: $(DEV_STAMP)
 docs: $(DEV_STAMP)
 	@mkdir -p out
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	MAPC_SITE=out/site $(BIN)/python -m pytest tests/test_docs_site.py
+	MAPC_SITE=out/site $(BIN)/python -m pytest tests/test_docs_site.py tests/browser/test_site.py
 
 # with the versions of constraints.txt, which a reader would not need
 quickstart: $(DEV_STAMP)

@@ -6,6 +6,7 @@
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -52,13 +53,13 @@ def screenshots(tmp_path_factory):
 
 
 class Page:
-    """A report in the browser."""
+    """A file, or what an address names, in the browser."""
 
-    def __init__(self, browser, path):
-        self.browser, self.path = browser, path
+    def __init__(self, browser, place):
+        self.browser = browser
         self.resize(1280)
         browser.get_log("browser")  # what earlier pages said
-        browser.get(path.as_uri())
+        browser.get(place.as_uri() if isinstance(place, Path) else place)
 
     def resize(self, width, height=900):
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
@@ -74,6 +75,13 @@ class Page:
         (found,) = self.all(selector)
         return found
 
+    def wait(self, found, seconds=30):
+        """Return what ``found()`` returns once that is something."""
+        deadline = time.monotonic() + seconds
+        while not (result := found()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return result
+
     @property
     def messages(self):
         return [entry["message"] for entry in self.browser.get_log("browser")]
@@ -87,5 +95,5 @@ class Page:
 
 @pytest.fixture
 def visit(chromium):
-    """``visit(path)`` opens a file and returns its `Page`."""
-    return lambda path: Page(chromium, path)
+    """``visit(place)`` opens a file or an address and returns its `Page`."""
+    return lambda place: Page(chromium, place)
