@@ -145,7 +145,8 @@ def save(
     Raises
     ------
     UsageError
-        For another suffix, sizes that are none, and a file that cannot be written.
+        For another suffix, sizes that are none or leave no room for the axes, and a file that
+        cannot be written.
     UnavailableError
         Without matplotlib.
     """
@@ -184,8 +185,19 @@ def rendered(
     buffer = io.BytesIO()
     with _style():
         drawing = _drawn(figure, size, title)
-        drawing.savefig(buffer, format=kind, dpi=dpi, metadata=_metadata(figure, kind))
+        try:
+            drawing.savefig(buffer, format=kind, dpi=dpi, metadata=_metadata(figure, kind))
+        except UserWarning as warning:  # the only one that `_style` makes an error
+            raise _no_room(figure, width, height, title) from warning
     return buffer.getvalue()
+
+
+def _no_room(figure: Figure, width: float, height: float | None, title: bool) -> UsageError:
+    """Return what is wrong with a size that leaves nothing for the axes."""
+    usual = math.ceil(10 * _inches(figure, width, None, title)[1]) / 10
+    if height is not None and height < usual:
+        return UsageError(f"height {height:g}: no room for the axes; expected about {usual:g}")
+    return UsageError(f"width {width:g}: no room for the axes; expected more inches")
 
 
 def draw(
@@ -291,8 +303,8 @@ def _style() -> Iterator[None]:
     with warnings.catch_warnings(), matplotlib.rc_context({**own, **SETTINGS}):
         # names are of any script; what the font lacks is drawn as a box, and is no news
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        # a figure that is too small for its labels is the caller's choice
-        warnings.filterwarnings("ignore", message="constrained_layout not applied")
+        # what is around the axes would lie on them
+        warnings.filterwarnings("error", message="constrained_layout not applied")
         yield
 
 

@@ -221,6 +221,19 @@ def test_twenty_thousand_marks():
 # -- calls ---------------------------------------------------------------------------------------
 
 
+def test_a_size_without_room_for_the_axes_is_refused(tmp_path):
+    line = Line("a line", "plan", column([0, 1]), column([0, 1]))
+    figure = Figure("k", "A title", "", Axis("x", 0, 1), Axis("y", 0, 1), (line,))
+    path = tmp_path / "f.pdf"
+    with pytest.raises(UsageError, match=r"height 0\.5: no room for the axes; expected about \d"):
+        plots.save(figure, path, height=0.5)
+    with pytest.raises(UsageError, match=r"width 0\.5: no room for the axes; expected more"):
+        plots.save(figure, path, width=0.5)
+    assert not path.exists()
+    plots.save(figure, path, height=2)
+    assert path.read_bytes().startswith(MAGIC["pdf"])
+
+
 def test_a_figure_is_chosen_by_key(tmp_path):
     view = views()["allocation"][0]
     keys = [figure.key for figure in plots.there(view)]
