@@ -26,7 +26,8 @@ _LABELS = {
     "sha256": "SHA-256",
 }
 _UNITS = (("_bytes", "bytes"), ("_share", "share"), ("_ms", "ms"), ("_seconds", "s"))
-_QUANTITY = re.compile(r"-?\d\S*(?: \S+)?")
+_QUANTITY = re.compile(r"-?\d\S*(?: (?:[KMGTPE]iB|B|ms|us|s|units)(?!\S))?")
+"""Short units stay with their number; ``balanced layers`` would fill a column."""
 _FIRST = ("compulsory", "spilled", "reloaded")
 """Figures that belong right below the objective, by stem."""
 
@@ -57,10 +58,10 @@ def _status(result: Result) -> str:
 
 
 def brief(phrase: str) -> str:
-    """Return the number and the unit of a phrase, for where its words have been said already.
+    """Return the number of a phrase, and a short unit, where its words have been said already.
 
-    >>> brief("196 KiB extra off-chip traffic")
-    '196 KiB'
+    >>> brief("196 KiB extra off-chip traffic"), brief("a step time of 58 balanced layers")
+    ('196 KiB', '58')
     """
     found = _QUANTITY.search(phrase)
     return found[0] if found else phrase

@@ -33,9 +33,7 @@ def result_rows(problem: PlacementProblem, result: Result) -> Rows:
     rows = common.result_rows(result)
     if result.plan is None:
         return rows
-    unit = problem.cost.unit
     head = [row for row in rows if row[0] in ("status", "objective", "bound", "gap")]
-    head = [(name, f"{text} {unit}" if name == "objective" else text) for name, text in head]
     tail = [row for row in rows if row[0] in ("method", "seconds", "note")]
     own = plan_rows(problem, result.plan, result.facts)
     return [*head, *own, *_problem_rows(result.facts), *tail]
@@ -159,6 +157,8 @@ def _rules(facts: Mapping[str, Any]) -> str:
 
 def _detail_rows(facts: Mapping[str, Any]) -> Rows:
     """Return what ``show`` adds: the hottest expert, and what two layouts give."""
+    from mapc.models.placement import step_time
+
     rows = []
     hottest = facts.get("hottest_expert")
     if hottest is not None:
@@ -172,7 +172,7 @@ def _detail_rows(facts: Mapping[str, Any]) -> Rows:
     for key in ("contiguous", "in_force"):
         layout = facts.get(key)
         if layout is not None:
-            text = f"a step time of {layout['objective']:.6g}"
+            text = step_time(layout["objective"], facts["unit"])
             if "balancedness" in layout:
                 text += f", balancedness {layout['balancedness']:.4f}"
             rows.append((common.label(key), text))

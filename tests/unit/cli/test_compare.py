@@ -65,7 +65,7 @@ def test_the_table(run, placement):
     assert rows[1][1:7] == ["2.8", "-", "28.57%", "0.7143", "50.0%", "0.0%"]
     assert rows[2][:6] == ["eplb", "*", "2", "-", "0%", "1.0000"]
     assert rows[3][1:7] == ["-"] * 6
-    assert "* a step time of 2, the best plan" in done.stdout
+    assert "* a step time of 2 balanced layers, the best plan" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 

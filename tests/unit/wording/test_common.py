@@ -13,6 +13,11 @@ from mapc.wording.common import brief, fact_rows, percent, result_rows, size
         ("196 KiB extra off-chip traffic", "196 KiB"),
         ("a peak of 1,024 KiB", "1,024 KiB"),
         ("everything fits", "everything fits"),
+        ("163,000 units of extra cost", "163,000 units"),
+        ("a step of 12.3 ms", "12.3 ms"),
+        ("a step time of 58.001 balanced layers", "58.001"),
+        ("a step time of 0.0127 s", "0.0127 s"),
+        ("a step time of 3 s-units", "3"),
         ("-3", "-3"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -91,8 +93,17 @@ class PlacementFamily:
         )
 
     def phrase(self, value: Number) -> str:
-        """Return e.g. ``a step time of 58.0494``; the unit is that of the cost."""
-        return f"a step time of {value:.6g}"
+        """Return e.g. ``a step time of 58.0494``; the unit is that of a problem's cost."""
+        return step_time(value)
+
+    def phrase_of(self, problem: PlacementProblem) -> Callable[[Number], str]:
+        """Return how objective values of a problem are put in words, with its unit."""
+        return partial(step_time, unit=problem.cost.unit)
+
+
+def step_time(value: Number, unit: str = "") -> str:
+    """Return e.g. ``a step time of 58.0494 balanced layers``."""
+    return f"a step time of {value:.6g} {unit}".rstrip()
 
 
 def _figures(problem: PlacementProblem, plan: PlacementPlan) -> dict[str, Any] | None:

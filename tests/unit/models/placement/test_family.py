@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mapc.errors import InfeasibleError, UsageError
 from mapc.models import family, family_of
+from mapc.models.base import phrase_of
 from mapc.models.placement import FAMILY
 from oracles.placement_cases import random_plan, random_problem
 
@@ -105,3 +107,8 @@ def test_there_is_no_capacity() -> None:
 
 def test_objectives_in_words() -> None:
     assert FAMILY.phrase(58.04941234) == "a step time of 58.0494"
+    problem = random_problem(5)
+    told = phrase_of(FAMILY, problem)(58.04941234)
+    assert told == f"a step time of 58.0494 {problem.cost.unit}"
+    unnamed = replace(problem, cost=replace(problem.cost, unit=""))
+    assert phrase_of(FAMILY, unnamed)(3) == "a step time of 3"
