@@ -82,7 +82,7 @@ def percent(gap: float) -> str:
 def fact_rows(facts: Mapping[str, Any]) -> Rows:
     """Return labels and values of family figures.
 
-    ``x_bytes`` are sizes; ``x_lower_bytes`` and ``x_upper_bytes`` are one bracket; ``x_note`` is a
+    ``x_bytes`` are sizes, one or several by name; ``x_lower_bytes`` and ``x_upper_bytes`` are one bracket; ``x_note`` is a
     remark on ``x_bytes``. What is None or empty is left out.
     """
     rows = []
@@ -97,7 +97,7 @@ def fact_rows(facts: Mapping[str, Any]) -> Rows:
         elif key.endswith("_bytes"):
             stem = key.removesuffix("_bytes")
             note = facts.get(f"{stem}_note")
-            rows.append((label(stem), size(value) + (f" ({note})" if note else "")))
+            rows.append((label(stem), _sizes(value) + (f" ({note})" if note else "")))
         else:
             rows.append((label(key), f"{value[:16]}..." if key == "sha256" else plain(value)))
     return rows
@@ -109,6 +109,12 @@ def size(value: float) -> str:
     whole = text.split()[0].replace(",", "").split(".")
     exact = len(whole) == 1 or len(whole[1]) < 3
     return text if exact else f"{text} ({value:,} B)"
+
+
+def _sizes(value: float | Mapping[str, float]) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {size(one)}" for name, one in value.items())
+    return size(value)
 
 
 def _bracket(lower: float, upper: float) -> str:

@@ -95,3 +95,9 @@ def test_result_rows():
         ("note", "one"),
         ("note", "two"),
     ]
+
+
+def test_sizes_by_name():
+    assert fact_rows({"bank_peak_bytes": {"fast": 0, "slow": 2048}}) == [
+        ("bank peak", "fast 0 B, slow 2 KiB")
+    ]
