@@ -2,18 +2,13 @@ import json
 
 import pytest
 
+from oracles.edited import edited
+
 
 @pytest.fixture
 def plan(run, net, tmp_path):
     path = tmp_path / "plan.json"
     assert run("solve", net, "--scratchpad", "M_R", "-o", path, "-q").exit_code == 0
-    return path
-
-
-def edited(path, edit):
-    document = json.loads(path.read_text())
-    edit(document)
-    path.write_text(json.dumps(document))
     return path
 
 

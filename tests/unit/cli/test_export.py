@@ -6,19 +6,13 @@ import pytest
 
 from mapc.deploy import EXPORTERS, Exporter
 from mapc.options import Option
+from oracles.edited import edited
 
 
 @pytest.fixture
 def plan(run, layers, tmp_path):
     path = tmp_path / "plan.json"
     assert run("solve", layers, "-o", path, "-q").exit_code == 0
-    return path
-
-
-def edited(path, edit):
-    document = json.loads(path.read_text())
-    edit(document)
-    path.write_text(json.dumps(document))
     return path
 
 

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from oracles.edited import edited
+
 pytest.importorskip("matplotlib")
 
 
@@ -13,13 +15,6 @@ pytest.importorskip("matplotlib")
 def plan(run, buffers, tmp_path):
     path = tmp_path / "plan.json"
     assert run("solve", buffers, "--scratchpad", "12", "-o", path, "-q").exit_code == 0
-    return path
-
-
-def edited(path, edit):
-    document = json.loads(path.read_text())
-    edit(document)
-    path.write_text(json.dumps(document))
     return path
 
 

@@ -3,7 +3,6 @@ import hashlib
 import itertools
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +13,7 @@ from mapc.solvers.base import Event
 from mapc.visual.figure import Axis, Figure, Rects, Section, Table, column
 from mapc.visual.page import page
 from mapc.visual.view import Record, View
+from oracles.markup_tree import Tree
 
 TEXT = st.text(st.characters(), min_size=1, max_size=20) | st.sampled_from(
     [
@@ -22,47 +22,6 @@ TEXT = st.text(st.characters(), min_size=1, max_size=20) | st.sampled_from(
         "x" * 10_000,
     ]
 )
-VOID = {"br", "meta", "input", "img", "link", "hr"}
-
-
-class Tree(HTMLParser):
-    """Elements in order, with attributes; those that are open have to be closed."""
-
-    def __init__(self, text):
-        super().__init__(convert_charrefs=True)
-        self.elements, self.open, self.others, self.ids = [], [], [], []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        found = {"tag": tag, "text": "", **dict(attrs)}
-        self.elements.append(found)
-        if tag not in VOID:
-            self.open.append(found)
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        self.open.pop()
-
-    def handle_endtag(self, tag):
-        assert self.open.pop()["tag"] == tag
-
-    def handle_data(self, data):
-        if self.open:
-            self.open[-1]["text"] += data
-
-    def handle_comment(self, data):
-        self.others.append(data)
-
-    def unknown_decl(self, data):
-        self.others.append(data)
-
-    def of(self, tag):
-        return [e for e in self.elements if e["tag"] == tag]
-
-    def shape(self):
-        return [(e["tag"], frozenset(e)) for e in self.elements]
 
 
 def sections(text):

@@ -9,18 +9,7 @@ from hypothesis import strategies as st
 from mapc.visual.figure import ROLES
 from mapc.visual.page_style import GROUNDS
 from mapc.visual.palette import COLOURS, HEAT, STEPS, heat_step
-
-
-def luminance(colour):
-    """Relative luminance as WCAG 2 defines it."""
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(first, second):
-    low, high = sorted((luminance(first), luminance(second)))
-    return (high + 0.05) / (low + 0.05)
+from oracles.contrast import contrast, luminance
 
 
 def test_contrast_is_that_of_the_guideline():

@@ -2,7 +2,6 @@ import json
 import math
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 from hypothesis import given, settings
@@ -22,56 +21,11 @@ from mapc.visual.figure import (
     column,
 )
 from mapc.visual.svg import ROWS, draw, table
+from oracles.markup_tree import Tree
 
 TEXT = st.text(st.characters(), max_size=30) | st.sampled_from(
     ["<script>alert(1)</script>", '" onload="x', "</title></svg>", "]]>", "<!--", "\u202ex"]
 )
-VOID = {"br", "meta", "input", "img", "link", "hr"}
-
-
-class Tree(HTMLParser):
-    """Elements with attributes and text; fails where tags do not match."""
-
-    def __init__(self, markup):
-        super().__init__(convert_charrefs=True)
-        self.elements, self.open, self.others = [], [], []
-        self.feed(markup)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        found = {"tag": tag, "text": "", **dict(attrs)}
-        assert len(attrs) == len(dict(attrs)), "an attribute twice"
-        self.elements.append(found)
-        if tag not in VOID:
-            self.open.append(found)
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        self.open.pop()
-
-    def handle_endtag(self, tag):
-        assert self.open.pop()["tag"] == tag
-
-    def handle_data(self, data):
-        if self.open:
-            self.open[-1]["text"] += data
-
-    def handle_comment(self, data):
-        self.others.append(data)
-
-    def unknown_decl(self, data):
-        self.others.append(data)
-
-    def of(self, tag, **attributes):
-        return [
-            e
-            for e in self.elements
-            if e["tag"] == tag and all(e.get(k) == v for k, v in attributes.items())
-        ]
-
-    def shape(self):
-        return [(e["tag"], frozenset(e) - {"text"}) for e in self.elements]
 
 
 def figure(text, **changed):
