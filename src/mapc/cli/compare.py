@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mapc.cli.completing import methods as methods_named
-from mapc.cli.live import LiveLine, clock, duration
+from mapc.cli.live import Live, LiveLine, clock, duration
 from mapc.cli.outcome import OutcomeError, interrupted
 from mapc.cli.output import one_line, print_json, say, say_wrapped
 from mapc.cli.reading import FILE_HELP, json_option, parse_seconds, read_problem, reading_options
@@ -79,21 +79,13 @@ def compare(
         raise failure
 
 
-class _Announcer:
+class _Announcer(Live):
     """Says on standard error which method runs: in a live line on a terminal, or a line each."""
 
     def __init__(self) -> None:
         self._name = ""
-        self._line = LiveLine(self._candidates, alarm=clock()) if can_rewrite(sys.stderr) else None
-
-    def __enter__(self) -> Self:
-        if self._line is not None:
-            self._line.__enter__()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._line is not None:
-            self._line.__exit__(*exception)
+        if can_rewrite(sys.stderr):
+            self._line = LiveLine(self._candidates, alarm=clock())
 
     def __call__(self, name: str) -> None:
         self._name = name

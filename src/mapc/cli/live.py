@@ -107,6 +107,21 @@ class LiveLine:
                 say(CLEAR, err=True, nl=False)
 
 
+class Live:
+    """Something that is shown in a live line, or without one; a context manager."""
+
+    _line: LiveLine | None = None
+
+    def __enter__(self) -> Self:
+        if self._line is not None:
+            self._line.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._line is not None:
+            self._line.__exit__(*exception)
+
+
 def clock() -> Alarm:
     """Return what a live line waits for between two looks at the clock."""
     return threading.Event()

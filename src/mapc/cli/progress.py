@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from mapc.cli.live import LiveLine, clock, duration
+from mapc.cli.live import Live, LiveLine, clock, duration
 from mapc.cli.output import one_line, say
 from mapc.cli.sparkline import ASCII, BLOCKS, sparkline
 from mapc.cli.terminal import can_rewrite, shows
@@ -23,7 +23,7 @@ MOST_STEPS = 1_024
 """Steps of the gap that are kept for the sparkline."""
 
 
-class Progress:
+class Progress(Live):
     """Receives the events of a search; use as a context manager so that the live line is removed.
 
     Parameters
@@ -54,7 +54,6 @@ class Progress:
 
             self._phrase = phrase_of(family, problem)
         self._now = now
-        self._line: LiveLine | None = None
         if can_rewrite(sys.stderr) if live is None else live:
             self._line = LiveLine(self._candidates, now, clock() if ticking else None)
         self._levels = BLOCKS if shows(BLOCKS, sys.stderr) else ASCII
@@ -62,15 +61,6 @@ class Progress:
         self._found_by = self._proven_by = ""
         self._gap: float | None = None
         self._steps: list[tuple[float, float]] = []
-
-    def __enter__(self) -> Self:
-        if self._line is not None:
-            self._line.__enter__()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._line is not None:
-            self._line.__exit__(*exception)
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
