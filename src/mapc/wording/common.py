@@ -82,8 +82,8 @@ def percent(gap: float) -> str:
 def fact_rows(facts: Mapping[str, Any]) -> Rows:
     """Return labels and values of family figures.
 
-    ``x_bytes`` are sizes, one or several by name; ``x_lower_bytes`` and ``x_upper_bytes`` are one bracket; ``x_note`` is a
-    remark on ``x_bytes``. What is None or empty is left out.
+    ``x_bytes`` are sizes, one or several by name; ``x_lower_bytes`` and ``x_upper_bytes`` are one
+    bracket; ``x_note`` is a remark on ``x_bytes``. What is None or empty is left out.
     """
     rows = []
     for key, value in facts.items():

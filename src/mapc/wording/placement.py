@@ -106,9 +106,10 @@ def fact_rows(facts: Mapping[str, Any]) -> Rows:
 
 
 def _problem_rows(facts: Mapping[str, Any]) -> Rows:
+    experts = facts["experts"]
     rows = [
         ("name", str(facts["name"])),
-        ("layers", f"{facts['layers']:,} of {facts['experts']:,} experts"),
+        ("layers", f"{facts['layers']:,} of {experts:,} expert{'' if experts == 1 else 's'}"),
         ("ranks", _ranks(facts)),
         ("profiles", _profiles(facts["tokens"])),
         ("paid for", _paid_for(facts)),
@@ -146,7 +147,7 @@ def _rules(facts: Mapping[str, Any]) -> str:
     for key, text in (
         ("pinned", "{:,} pinned"),
         ("forbidden", "{:,} forbidden"),
-        ("max_moves", "at most {:,} moves"),
+        ("max_moves", "at most 1 move" if facts["max_moves"] == 1 else "at most {:,} moves"),
         ("max_imbalance", "load at most {:.4g} times the mean"),
     ):
         value = facts[key]

@@ -26,7 +26,7 @@ from mapc.visual.figure import (
 from mapc.visual.pictures.bits_terms import Hue, Measure, loss_axis, measure, short
 from mapc.visual.recorded import is_number
 from mapc.visual.view import View
-from mapc.visual.words import words
+from mapc.visual.words import counted, words
 
 _THINNED: Final = 400
 """Points of a long front, evenly chosen by cost and as many by loss."""
@@ -123,7 +123,9 @@ def _front(
 
 
 def _summary(one: Measure, curve: bool, n: int) -> str:
-    text = f"What this plan and {n} plans of one format each lose and take of {one.name}."
+    text = (
+        f"What this plan and {counted(n, 'plan')} of one format each lose and take of {one.name}."
+    )
     return text + (" No choice of formats lies below the line." if curve else "")
 
 

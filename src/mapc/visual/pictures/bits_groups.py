@@ -12,7 +12,7 @@ from mapc.markup import LIMIT
 from mapc.models.bits.problem import MAX, BitsProblem
 from mapc.visual.figure import Axis, Figure, FloatArray, Points, Rects, Table, column
 from mapc.visual.pictures.bits_terms import Hue, Measure, loss_axis, short
-from mapc.visual.words import words
+from mapc.visual.words import counted, words
 
 MOST: Final = 4_000
 """Groups with a bar each; of more, neighbours share one."""
@@ -65,8 +65,9 @@ def _single(
         key="formats",
         title="Format and loss of every group",
         summary=(
-            f"A bar for each of {problem.n_groups:,} groups, in the order of the file: its height "
-            f"is the loss in the format it has, its colour the format. {_counted(colours, chosen)}"
+            f"A bar for each of {counted(problem.n_groups, 'group')}, in the order of the file: "
+            "its height is the loss in the format it has, its colour the format. "
+            f"{_counted(colours, chosen)}"
         ),
         x=_group_axis(problem),
         y=axis,
@@ -112,7 +113,7 @@ def _largest(problem: BitsProblem, option: IntArray) -> Table:
             for i in order
         ),
         ("", "", "loss", "share"),
-        f"{rest:,} more groups are not listed." if rest else "",
+        f"{counted(rest, 'more group is', 'more groups are')} not listed." if rest else "",
     )
 
 
@@ -293,7 +294,7 @@ def shares(
         x = column([place[at] for at in mine.tolist()])
         titles = tuple(
             f"{problem.formats[at]}: {words(float(part[at]), 'share')} of the {of}, "
-            f"{words(int(count[at]), 'count')} groups"
+            f"{counted(int(count[at]), 'group')}"
             for at in mine.tolist()
         )
         zero = np.zeros(len(mine))

@@ -10,7 +10,7 @@ from mapc.visual.figure import Axis, Cell, Figure, Rects, Scale, Section, Table,
 from mapc.visual.pictures.placement_heat import Side, heat, height_of
 from mapc.visual.pictures.placement_layouts import Layout, layer_side
 from mapc.visual.pictures.placement_load import Loads
-from mapc.visual.words import sentences
+from mapc.visual.words import counted, sentences
 
 HOTTEST = 20
 """Experts of the table."""
@@ -27,7 +27,7 @@ def copies_section(loads: Loads, ours: Layout) -> Section:
         return Section("replicas", "Replicas", text, (), tables)
     text = (
         f"{problem.n_slots:,} slots per layer for {problem.n_experts:,} experts: "
-        f"{redundant:,} further copies in every layer."
+        f"{counted(redundant, 'further copy', 'further copies')} in every layer."
     )
     figures = (copies_figure(loads, copies), histogram_figure(copies))
     return Section("replicas", "Replicas", text, figures, tables)
@@ -61,8 +61,8 @@ def histogram_figure(copies: IntArray) -> Figure:
     at = column(np.arange(len(number)))
     names = tuple(str(k + 1) for k in range(len(number)))
     titles = tuple(
-        f"{number[k]:,} experts of {name} cop{'y' if name == '1' else 'ies'}"
-        for k, name in enumerate(names)
+        f"{counted(int(number[k]), 'expert')} of {counted(k + 1, 'copy', 'copies')}"
+        for k in range(len(number))
     )
     bars = Rects("", "plan", at + 0.1, at + 0.9, 0.0 * at, column(number), titles)
     rows: tuple[tuple[Cell, ...], ...] = tuple(

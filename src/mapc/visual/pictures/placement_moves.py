@@ -11,7 +11,7 @@ from mapc.units import format_bytes
 from mapc.visual.figure import Axis, Figure, Mark, Rects, Rule, Scale, Section, Steps, column
 from mapc.visual.pictures.placement_heat import heat, height_of
 from mapc.visual.pictures.placement_layouts import MAX_NAME, Layout, layer_side, rank_side
-from mapc.visual.words import sentences
+from mapc.visual.words import counted, sentences
 
 FAR = 20
 """Times the weights above which a capacity is told, not drawn: the bars would vanish."""
@@ -43,7 +43,7 @@ def moves_section(problem: PlacementProblem, ours: Layout) -> Section:
     """Return what has to be copied to ranks, against the budget."""
     new = arrivals(problem, ours.plan.slots)
     total = int(new.sum())
-    text = f"{total:,} experts are new on their rank"
+    text = f"{counted(total, 'expert is', 'experts are')} new on their rank"
     if problem.max_moves is not None:
         text += f", of {problem.max_moves:,} allowed"
     if problem.expert_bytes:
@@ -60,7 +60,8 @@ def moves_figure(problem: PlacementProblem, new: IntArray) -> Figure:
     return Figure(
         key="moves",
         title="New experts per rank and layer",
-        summary=f"{int((new > 0).sum()):,} of {new.size:,} ranks and layers get new experts, "
+        summary=f"New experts in {int((new > 0).sum()):,} of "
+        f"{counted(new.size, 'pair')} of rank and layer, "
         f"{int(new.max()):,} at most.",
         x=across.axis(),
         y=down.axis(down=True),
@@ -78,7 +79,7 @@ def budget_figure(problem: PlacementProblem, new: IntArray) -> Figure:
     marks: list[Mark] = [
         Steps("moves", "plan", column(np.arange(len(new) + 1)), column(sums), fill=True)
     ]
-    top, summary = float(max(1, total)), f"{total:,} moves over all layers"
+    top, summary = float(max(1, total)), f"{counted(total, 'move')} over all layers"
     if problem.max_moves is not None and problem.max_moves <= max(1, total) * FAR:
         marks.append(Rule("budget", "limit", "y", float(problem.max_moves), dashed=True))
         top = max(top, float(problem.max_moves))

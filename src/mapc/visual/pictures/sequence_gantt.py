@@ -161,7 +161,7 @@ def _merged(seen: Groups, order: IntArray, start: IntArray) -> _Blocks:
         return (
             f"micro-batch {seen.number[seen.batch[head[i]]]}; {n[i]} groups of degree "
             f"{seen.degree[head[i]]}, {ranks(int(first[i]), int(stop[i] - first[i]))}; "
-            f"{counted(int(members[i]), 'sequence')}, longest {longest[i]:,} tokens; "
+            f"{counted(int(members[i]), 'sequence')}, longest {counted(int(longest[i]), 'token')}; "
             f"{words(float(seen.ms(least[i])), 'ms')} to {words(float(seen.ms(most[i])), 'ms')}"
         )
 
@@ -226,7 +226,7 @@ def _ribbons(seen: Groups, notes: list[str]) -> list[Rects]:
     for odd, (name, role) in enumerate((("sequence", "quiet"), ("", "baseline"))):
         at = np.flatnonzero(place % 2 == odd)
         titles = tuple(
-            f"sequence {k[i]}, {problem.lengths[k[i]]:,} tokens; "
+            f"sequence {k[i]}, {counted(int(problem.lengths[k[i]]), 'token')}; "
             f"{words(float(seen.ms(ticks[i])), 'ms')} in group {g[i]}"
             for i in at
         )
@@ -246,7 +246,11 @@ def _nodes(seen: Groups, notes: list[str]) -> list[Mark]:
     if ranks_ > node * every:
         notes.append(
             "Lines across: "
-            + (f"nodes of {node} ranks." if every == 1 else f"every {every} nodes of {node} ranks.")
+            + (
+                f"nodes of {counted(node, 'rank')}."
+                if every == 1
+                else f"every {every} nodes of {counted(node, 'rank')}."
+            )
         )
     rows = range(node * every, ranks_, node * every)
     return [Rule("", "quiet", "y", float(at)) for at in rows]

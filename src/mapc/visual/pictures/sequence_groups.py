@@ -112,8 +112,9 @@ class Groups:
             f"micro-batch {self.number[self.batch[g]]}, group {g}; "
             f"degree {mode_name(self.problem, int(self.mode[g]))}, "
             f"{ranks(int(self.first[g]), int(self.degree[g]))}; "
-            f"{counted(int(self.members[g]), 'sequence')}, longest {self.longest[g]:,} tokens; "
-            f"{self.tokens[g]:,} of {self.room[g]:,} tokens; "
+            f"{counted(int(self.members[g]), 'sequence')}, "
+            f"longest {counted(int(self.longest[g]), 'token')}; "
+            f"{self.tokens[g]:,} of {counted(int(self.room[g]), 'token')}; "
             f"{words(float(self.ms(self.ticks[g])), 'ms')}"
         )
 
