@@ -11,6 +11,7 @@ import numpy as np
 
 import mapc
 from mapc.models import KINDS, family_of
+from mapc.solvers.result import Result
 from mapc.visual.figure import (
     Axis,
     Figure,
@@ -66,6 +67,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "sequence": {"sequences": 24, "ranks": 8, "max_length": "16K", "seed": 1},
 }
 """Of generators, by family."""
+QUICK = {
+    "placement": ("floor", "contiguous", "eplb", "descent"),
+    "sequence": ("area", "homogeneous", "packing"),
+}
 
 
 def problem_of(kind: str) -> Any:
@@ -80,7 +85,7 @@ def problem_of(kind: str) -> Any:
 @cache
 def views() -> dict[str, tuple[View, ...]]:
     """Views by family that have, together, every figure there is."""
-    found = {kind: [of_result(p, mapc.solve(p, time_limit=None))] for kind, p in _problems()}
+    found = {kind: [of_result(p, _solved(kind, p))] for kind, p in _problems()}
     found["memory"].append(_banks())
     found["allocation"].append(_two_banks())
     found["bits"].append(_many_groups())
@@ -91,6 +96,11 @@ def views() -> dict[str, tuple[View, ...]]:
 def _problems() -> Iterator[tuple[str, Any]]:
     for kind in KINDS:
         yield kind, problem_of(kind)
+
+
+def _solved(kind: str, problem: Any) -> Result:
+    """Return the result of a run of more than one step; of some families without slow methods."""
+    return mapc.solve(problem, time_limit=None, methods=QUICK.get(kind))
 
 
 def _banks() -> View:
