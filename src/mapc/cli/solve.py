@@ -142,7 +142,7 @@ def solve(
         raise
     result = replace(result, command=command_line())
     failure = _failure(result, require_optimal)
-    written = None
+    written = reported = None
     try:
         if output is not None and failure is None:
             _write(_sized(problem, result, minimize), result, output)
@@ -150,14 +150,16 @@ def solve(
         if report is not None:
             sized = problem if result.plan is None else _sized(problem, result, minimize)
             write_run(sized, result, report, file, written)
+            reported = report
     except MapcError as error:  # the result is worth printing all the same
         failure = failure or error
     if as_json:
-        print_json({**result.to_dict(), **result_keys(problem, result), "output": written})
+        files = {"output": written, "report": reported}
+        print_json({**result.to_dict(), **result_keys(problem, result), **files})
     elif result.plan is not None and report != STREAM:  # which has standard output for itself
-        files = [("written", name) for name in (written, report) if name and name != STREAM]
         rows = with_gap_over_time(result_rows(problem, result), result)
-        print_table([*rows, *files])
+        names = [name for name in (written, reported) if name and name != STREAM]
+        print_table([*rows, *(("written", name) for name in names)])
     if failure is not None:
         raise failure
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from mapc.errors import UsageError
+
 
 class Words(HTMLParser):
     """The text of a page, without its script and its style, and the tags it has."""
@@ -231,6 +233,28 @@ def test_a_report_on_standard_output_stands_alone(run, net, tmp_path):
     assert done.stdout.startswith("<!doctype html>")
     assert done.stdout.endswith("</html>\n")
     assert plan.exists()
+
+
+def test_the_result_names_the_report_that_was_written(run, net, tmp_path):
+    output = tmp_path / "report.html"
+    options = ("--scratchpad", "12", "-q", "--report")
+    assert json.loads(run("solve", net, "--json", *options, output).stdout)["report"] == str(output)
+    assert run("solve", net, *options, output).stdout.rstrip().endswith(str(output))
+    assert json.loads(run("solve", net, "--json", *options[:3]).stdout)["report"] is None
+
+
+def test_the_result_does_not_name_a_report_that_was_not_written(run, net, tmp_path, monkeypatch):
+    def full(self, path):
+        raise UsageError(f"{path}: cannot be written: No space left on device")
+
+    monkeypatch.setattr("mapc.visual.report.Report.write", full)
+    output = tmp_path / "report.html"
+    options = ("--scratchpad", "12", "-q", "--report", output)
+    done = run("solve", net, "--json", *options)
+    assert done.exit_code == 2
+    assert "No space left" in done.stderr
+    assert json.loads(done.stdout)["report"] is None
+    assert str(output) not in run("solve", net, *options).stdout
 
 
 def test_a_call_that_cannot_be_understood_is_no_run(run, net, tmp_path):
