@@ -120,10 +120,11 @@ def _recognise(source: Source) -> Format:
 def _unrecognised(source: Source) -> InstanceError:
     hints = ", ".join(form.hint for form in FORMATS[:-1]) + f" or {FORMATS[-1].hint}"
     if source.schema is not None:
+        alone = source.schema == schema.LIBRARY_PLAN
         return InstanceError(
-            f"schema {source.schema[:80]!r}",
+            f"schema {source.schema[:80]!r}" + (", a plan without its instance" if alone else ""),
             f"{source.where}: $.schema",
-            f"{schema.INSTANCE} or {schema.PLAN}",
+            f"{schema.INSTANCE} or {schema.PLAN}" + (", of mapc solve -o" if alone else ""),
         )
     if source.is_json:
         keys = [" and ".join(map(repr, form.members)) for form in FORMATS if form.members]

@@ -24,6 +24,8 @@ from mapc.instances.columns import Strict
 
 INSTANCE: Final = "mapc/instance"
 PLAN: Final = "mapc/plan"
+LIBRARY_PLAN: Final = "mapc/library-plan"
+"""A plan of a library, whose instance is another file; `mapc.quality.plans` reads it."""
 VERSION: Final = 1
 """Version written; older ones are read through `UPGRADES`."""
 

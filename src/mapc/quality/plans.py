@@ -17,7 +17,7 @@ from mapc.instances import content_hash, schema
 from mapc.instances.codecs import codec_of
 from mapc.instances.columns import Strict
 
-SCHEMA: Final = "mapc/library-plan"
+SCHEMA: Final = schema.LIBRARY_PLAN
 VERSION: Final = 1
 
 

@@ -97,6 +97,11 @@ MALFORMED = {
     "blank": ("a.json", b" \n", "malformed JSON"),
     "blank without suffix": ("a", b" \n", "format not recognised"),
     "other schema": ("a.json", b'{"schema": "mapc/result"}', r"\$\.schema: schema 'mapc/result'"),
+    "plan of a library": (
+        "a.json",
+        b'{"schema": "mapc/library-plan"}',
+        "a plan without its instance; expected mapc/instance or mapc/plan, of mapc solve -o",
+    ),
     "schema of another type": ("a.json", b'{"schema": 1}', r"\$\.schema: .*Expected `str`"),
     "list": ("a", b"[]", r"\$: Expected `object`, got `array`"),
     "JSON as ONNX": ("a.onnx", GRAPH.encode(), "no ONNX model"),
