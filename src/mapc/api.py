@@ -88,7 +88,14 @@ def solve(
     Returns
     -------
     Result
-        With the best plan that passed the verifier; Ctrl-C returns it as well.
+        With the best plan that passed the verifier; Ctrl-C returns it as well. A problem that has
+        no plan has the status ``infeasible``, and why in ``reason``.
+
+    Raises
+    ------
+    UsageError
+        For methods, backends or an objective that there are not, limits that are none, and a
+        problem that leaves something open, such as its capacity.
     """
     from mapc.solvers.portfolio import Portfolio
 
@@ -363,6 +370,11 @@ def lower(
     -------
     Program, lift
         ``lift(solution)`` turns a solution of the program into a plan.
+
+    Raises
+    ------
+    UsageError
+        For a formulation that the family has not, or one that is not for such a problem.
     """
     formulations = family_of(problem).formulations
     name = formulation or next(iter(formulations))
@@ -375,6 +387,20 @@ def write(thing: Any, path: Path, *, problem: Any = None, result: Result | None 
     """Write a problem, a plan (with its problem) or a program to a file, whole or not at all.
 
     A `Program` goes to ``.mps``, ``.lp`` or ``.pb``; an allocation also to ``.csv``.
+
+    Parameters
+    ----------
+    thing : problem, plan, Result or Program
+    path : path
+    problem : problem, optional
+        Of a plan or a `Result`, which needs it.
+    result : Result, optional
+        The run that found a plan, for the plan file to keep.
+
+    Raises
+    ------
+    UsageError
+        For a result without plan or problem, and for a file that cannot be written.
     """
     from mapc import instances
     from mapc.program.write import write_model

@@ -393,8 +393,16 @@ def test_loads_are_those_of_the_plan(visit, reports):
         "return [...arguments[0].querySelectorAll('rect')].map(r => Number(r.dataset.v))", map_
     )
     assert len(shown) == view.problem.n_layers * view.problem.n_ranks
-    loads = np.array(shown).reshape(view.problem.n_layers, -1)
-    assert np.allclose(loads.mean(axis=1), 1.0)  # multiples of the mean of a layer
+    # figures are of all profiles by weight, tokens split equally over the copies of an expert
+    assert view.facts["dispatch"] == "equal"
+    assert view.facts["goal"] == "expected"
+    expected = []
+    for layer, slots in enumerate(view.plan.slots):
+        copies = np.bincount(slots.ravel(), minlength=view.problem.n_experts)
+        load = (view.problem.counts[:, layer] / copies)[:, slots].sum(axis=2)
+        multiples = load / load.mean(axis=1, keepdims=True)
+        expected.append(np.average(multiples, axis=0, weights=view.problem.weight))
+    assert np.allclose(np.array(shown).reshape(-1, view.problem.n_ranks), expected, rtol=1e-6)
 
 
 def test_groups_are_those_of_the_plan(visit, reports):
