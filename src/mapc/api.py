@@ -17,8 +17,8 @@ from mapc.errors import CheckError, UsageError
 from mapc.models import family_of
 from mapc.models.base import aimed
 from mapc.models.fronts import Front, Sweeper
+from mapc.problems import BUDGETED, Path, generate, read, with_budgets, with_rules
 from mapc.program.model import Program
-from mapc.reading import BUDGETED, Path, generate, read, with_budgets, with_rules
 from mapc.solvers.base import OnEvent, Solution
 from mapc.solvers.result import Result
 
