@@ -260,7 +260,7 @@ def stretches(known: NDArray[np.bool_]) -> list[tuple[int, int]]:
 def together(first: Axis, second: Axis) -> Axis:
     """Return the axis that shows both domains, of two that show the same thing.
 
-    Axes of different categories stay apart: the first is returned.
+    Categories have no domain in common: of two axes that have some, the one with more is returned.
     """
     if first.names or second.names:
         return first if len(first.names) >= len(second.names) else second

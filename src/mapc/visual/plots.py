@@ -177,7 +177,13 @@ def rendered(
     dpi: float = DPI,
     title: bool = True,
 ) -> bytes:
-    """Return the bytes of a figure as ``"pdf"``, ``"png"`` or ``"svg"``; equal ones every time."""
+    """Return the bytes of a figure as ``"pdf"``, ``"png"`` or ``"svg"``; equal ones every time.
+
+    Raises
+    ------
+    UsageError, UnavailableError
+        As in `save`.
+    """
     check_size(width, height, None)
     size = _inches(figure, width, height, title)
     check_size(*size, dpi if kind == "png" else None)

@@ -103,7 +103,7 @@ class PlacementFamily:
 
 def step_time(value: Number, unit: str = "") -> str:
     """Return e.g. ``a step time of 58.0494 balanced layers``."""
-    return f"a step time of {value:.6g} {unit}".rstrip()
+    return f"a step time of {value:,.6g} {unit}".rstrip()
 
 
 def _figures(problem: PlacementProblem, plan: PlacementPlan) -> dict[str, Any] | None:

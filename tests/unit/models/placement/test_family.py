@@ -110,5 +110,6 @@ def test_objectives_in_words() -> None:
     problem = random_problem(5)
     told = phrase_of(FAMILY, problem)(58.04941234)
     assert told == f"a step time of 58.0494 {problem.cost.unit}"
+    assert FAMILY.phrase(103154) == "a step time of 103,154"
     unnamed = replace(problem, cost=replace(problem.cost, unit=""))
     assert phrase_of(FAMILY, unnamed)(3) == "a step time of 3"
