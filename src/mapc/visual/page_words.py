@@ -59,7 +59,10 @@ def verdict(view: View) -> tuple[str, str, str]:
     if objective is None:
         return "unknown", ": what the plan comes to cannot be told", BAD
     if record.status == "optimal" and not differs(view) and not impossible(view):
-        return "optimal", f": {said(view, objective)}; no plan can have less", GOOD
+        told = said(view, objective)
+        # where all fits, the words have no number to have less of
+        less = "; no plan can have less" if any(map(str.isdigit, told)) else ""
+        return "optimal", f": {told}{less}", GOOD
     if not record.status:
         return "valid", f": {said(view, objective)}; nothing is known of the run", PLAIN
     return f"{interrupted}feasible", f": {said(view, objective)}{_above(view)}", PLAIN
