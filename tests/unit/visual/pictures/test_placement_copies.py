@@ -32,7 +32,9 @@ def test_copies_sum_to_the_slots(problem: PlacementProblem, seed: int) -> None:
     np.testing.assert_array_equal(np.nan_to_num(drawn, nan=1.0).sum(axis=1), problem.n_slots)
     for layer, expert in np.ndindex(drawn.shape):
         held = holders(problem, plan, layer, expert)
-        assert drawn[layer, expert] == len(held) or (np.isnan(drawn[layer, expert]) and len(held) == 1)
+        assert drawn[layer, expert] == len(held) or (
+            np.isnan(drawn[layer, expert]) and len(held) == 1
+        )
     table = shown["copies"].table
     assert table is not None
     (bars,) = shown["copies"].marks
