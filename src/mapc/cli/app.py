@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import shlex
 import sys
 import traceback
 import warnings
@@ -19,6 +18,7 @@ from mapc.cli.invocation import COMMAND_LINE
 from mapc.cli.outcome import interrupted
 from mapc.cli.output import complain, finish, lenient
 from mapc.errors import ExitCode, MapcError
+from mapc.shell import shell_line
 
 DEBUG = "MAPC_DEBUG"
 """Environment variable: set, an internal error shows its traceback."""
@@ -79,7 +79,7 @@ class App(click.Group):
         **extra: Any,
     ) -> click.Context:
         """Keep the command line, which plan files and reports carry along."""
-        line = shlex.join(["mapc", *args])  # before parsing uses the arguments up
+        line = shell_line(["mapc", *args])  # before parsing uses the arguments up
         context = super().make_context(info_name, args, parent, **extra)
         context.meta[COMMAND_LINE] = line
         return context

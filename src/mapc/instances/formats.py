@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,7 +46,7 @@ class Source:
     @property
     def stem(self) -> str:
         """What a problem is called that has no name of its own."""
-        return "graph" if self.streamed else Path(self.path).stem
+        return "graph" if self.streamed else _text(Path(self.path).stem)
 
     @cached_property
     def text(self) -> str:
@@ -74,7 +75,12 @@ class Source:
 
     def provenance(self, form: str, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a problem keeps of where it came from: no folder, only the name."""
-        return {"source": Path(self.path).name, "format": form, "options": dict(options)}
+        return {"source": _text(Path(self.path).name), "format": form, "options": dict(options)}
+
+
+def _text(name: str) -> str:
+    """Return the name of a file as JSON can hold it: bytes that are no UTF-8 are U+FFFD."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 Found = tuple[Problem, Plan, PlanInfo]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from mapc.markup import clean
+from mapc.shell import is_text, shell_line
 from mapc.units import format_bytes
 from mapc.wording.common import Rows, label, percent, plain
 
@@ -53,7 +53,9 @@ def solve_command(file: str, asked: Mapping[str, Any]) -> str:
         As in `mapc.solvers.result.Result`; values of other types are left out.
     """
     # a name that starts with a dash is not to be taken for an option
-    parts = ["mapc", "solve", clean(f"./{file}" if file.startswith("-") else file, _LONG)]
+    name = f"./{file}" if file.startswith("-") else file
+    # what is no text is escaped, and harmless then
+    parts = ["mapc", "solve", clean(name, _LONG) if is_text(name) else name]
     if "time_limit" in asked:
         limit = asked["time_limit"]
         parts += ["--time-limit", "none" if limit is None else _word(limit)]
@@ -64,7 +66,7 @@ def solve_command(file: str, asked: Mapping[str, Any]) -> str:
     methods = asked.get("methods")
     for method in methods if isinstance(methods, list | tuple) else ():
         parts += ["--method", _word(method)]
-    return shlex.join(parts)
+    return shell_line(parts)
 
 
 def solve_call(file: str, asked: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import pty
+import shutil
 import signal
 
 import pytest
@@ -384,3 +385,18 @@ def test_keep_order(run, tmp_path):
     done = run("check", file, free, "--keep-order")
     assert done.exit_code == 7
     assert "where operator 'wide_b' is next" in done.stdout
+
+
+def test_names_that_are_no_utf8_are_written_and_told(run, net, tmp_path):
+    name = os.fsdecode(b"net\xff.json")
+    try:
+        shutil.copy(net, tmp_path / name)
+    except OSError:
+        pytest.skip("the file system has no such names")
+    plan, report = tmp_path / os.fsdecode(b"plan\xff.json"), tmp_path / "report.html"
+    options = ("--scratchpad", "12", "-q", "-o", plan, "--report", report)
+    assert run("solve", tmp_path / name, *options).exit_code == 0
+    assert "net\\xff.json" in json.loads(plan.read_bytes())["result"]["command"]
+    assert "net\\xff.json" in report.read_text(encoding="utf-8")
+    assert run("report", plan, "-o", report).exit_code == 0
+    report.read_bytes().decode()

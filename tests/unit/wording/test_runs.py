@@ -33,6 +33,11 @@ def test_a_shell_takes_any_name_for_one_word(file, method):
     assert found[3] == "--method"
 
 
+def test_names_that_are_no_text_are_escaped():
+    expected = r"mapc solve $'caf\xe9\x0a.json' --seed 1"
+    assert solve_command("caf\udce9\n.json", {"seed": 1}) == expected
+
+
 def test_commands_have_options_that_exist():
     from mapc.cli.solve import solve
 
