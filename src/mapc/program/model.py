@@ -386,7 +386,7 @@ class Program:
             "records": len(self.records),
         }
 
-    # -- helpers -----------------------------------------------------------------------------
+    # -- inside ------------------------------------------------------------------------------
 
     def _concatenate(self) -> Matrix:
         c, r = self._columns, self._rows
