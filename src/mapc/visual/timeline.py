@@ -43,7 +43,8 @@ def unit_of(view: View) -> str:
 def figure(views: Sequence[View]) -> Figure | None:
     """Return objective and bound over time, of one run or of several of one problem.
 
-    None where no run has two steps to show.
+    None where no run has two steps, and a number among them, to show. Runs of several plans are named, also where only one
+    has steps, and no mark is empty.
     """
     runs = [(view, name, _steps(view)) for view, name in zip(views, short(views), strict=True)]
     runs = [run for run in runs if len(run[2]) >= 2]
@@ -58,12 +59,15 @@ def figure(views: Sequence[View]) -> Figure | None:
     start = 0.7 * first if log else 0.0
     marks: list[Mark] = []
     for i, (view, name, steps) in enumerate(runs):
-        whose = f"{name}: " if len(runs) > 1 else ""
-        marks.extend(_marks(view, steps, (start, end), whose, RUNS[i % len(RUNS)]))
+        whose = f"{name}: " if len(views) > 1 else ""
+        found = _marks(view, steps, (start, end), whose, RUNS[i % len(RUNS)])
+        marks.extend(mark for mark in found if np.isfinite(mark.y).any())
+    if not marks:
+        return None
     return Figure(
         key="gap-over-time",
         title="Gap over time",
-        summary=_summary(runs),
+        summary=_summary(runs, named=len(views) > 1),
         x=Axis(
             "seconds (logarithmic)" if log else "seconds",
             start,
@@ -131,7 +135,7 @@ def _marks(
     ends: tuple[float, float],
     whose: str,
     roles: tuple[str, str],
-) -> list[Mark]:
+) -> list[Steps | Points]:
     unit = unit_of(view)
     start, end = ends
     times = np.maximum([*(step.time for step in steps), end], start)
@@ -180,7 +184,7 @@ def _level_axis(marks: Sequence[Mark], unit: str) -> Axis:
     return Axis("objective", low - room, high + room, unit)
 
 
-def _summary(runs: Sequence[tuple[View, str, list[Event]]]) -> str:
+def _summary(runs: Sequence[tuple[View, str, list[Event]]], named: bool) -> str:
     parts = []
     for _, name, steps in runs:
         plans = sum(step.kind == "incumbent" for step in steps)
@@ -189,5 +193,5 @@ def _summary(runs: Sequence[tuple[View, str, list[Event]]]) -> str:
         text = f"{plans} better plan{'s' if plans != 1 else ''}"
         if gap is not None:
             text += f"; gap {words(gap, 'share')} at the end"
-        parts.append(f"{name}: {text}" if len(runs) > 1 else text)
+        parts.append(f"{name}: {text}" if named else text)
     return ". ".join(parts) + "."

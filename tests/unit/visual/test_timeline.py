@@ -37,6 +37,21 @@ def test_levels_hold_until_the_next_step():
     assert "2 better plans; gap 0 %" in picture.summary
 
 
+def test_the_one_run_of_several_that_is_known_is_named():
+    picture = figure([view((), label="a.json"), view(label="b.json")])
+    assert [mark.name for mark in picture.marks] == [
+        "b.json: bound",
+        "b.json: objective",
+        "b.json: better plans",
+    ]
+    assert picture.summary.startswith("b.json: 2 better plans")
+
+
+def test_runs_without_a_bound_have_no_line_for_it():
+    events = (Event(1.0, "incumbent", 4.0, None, "a"), Event(2.0, "incumbent", 3.0, None, "b"))
+    assert [mark.name for mark in figure([view(events)]).marks] == ["objective", "better plans"]
+
+
 def test_the_axes_hold_everything():
     picture = figure([view()])
     assert picture.x.log  # from 0.01 to 4.5 seconds
@@ -62,11 +77,14 @@ def test_odd_values_are_gaps():
     events = (
         Event(1.0, "incumbent", math.inf, -math.inf, "a"),
         Event(2.0, "bound", math.nan, 3.0, "b"),
+        Event(3.0, "incumbent", 5.0, 3.0, "b"),
     )
     bound, objective, plans = figure([view(events)]).marks
-    assert np.array_equal(bound.y, [math.nan, 3], equal_nan=True)
-    assert np.isnan(objective.y).all()
-    assert len(plans.x) == 0
+    assert np.array_equal(bound.y, [math.nan, 3, 3], equal_nan=True)
+    assert np.array_equal(objective.y, [math.nan, math.nan, 5], equal_nan=True)
+    assert plans.x.tolist() == [3]
+    assert [mark.name for mark in figure([view(events[:2])]).marks] == ["bound"]
+    assert figure([view(events[:1] * 2)]) is None
 
 
 @pytest.mark.parametrize("events", [(), EVENTS[:2]])
