@@ -9,7 +9,7 @@ from typing import Any
 
 from mapc.errors import UsageError
 from mapc.files import write_whole
-from mapc.markup import Markup, element
+from mapc.markup import Markup, clean, element
 from mapc.models.fronts import Front
 from mapc.solvers.result import Result
 from mapc.visual.loading import comparison_of, front_of, of_plan, of_result, together
@@ -99,12 +99,13 @@ def views_of(
     Raises
     ------
     UsageError
-        For labels that are not one for each.
+        For labels that are not one for each, and plans of another family.
     """
     if len(names) != len(results):
         raise UsageError(f"labels: {len(names)} for {len(results)} plans; expected one for each")
     views = []
     for one, name in zip(results, names, strict=True):
+        _fits(problem, one.plan if isinstance(one, Result) else one, name)
         if isinstance(one, Result):
             view = of_result(problem, one, name)
         else:
@@ -115,3 +116,13 @@ def views_of(
             view = replace(view, comparison=comparison_of(comparison))
         views.append(view)
     return views
+
+
+def _fits(problem: Any, plan: Any, name: str) -> None:
+    """Refuse what is no plan for a problem of this family; None is no plan at all."""
+    from mapc.instances.codecs import codec_of
+
+    expected = codec_of(problem).plan_type
+    if plan is not None and not isinstance(plan, expected):
+        found = type(plan).__name__
+        raise UsageError(f"{clean(name)}: {found}; expected {expected.__name__}, or a result")

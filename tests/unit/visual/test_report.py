@@ -33,6 +33,15 @@ def test_labels_are_one_for_each(problem, result):
         mapc.report(problem)
 
 
+def test_plans_of_another_family_are_refused(result):
+    other = mapc.generate("bits", groups=3, seed=1)
+    for one in (result, result.plan):
+        with pytest.raises(UsageError, match="plan 1: AllocationPlan; expected BitsPlan"):
+            mapc.report(other, one)
+    with pytest.raises(UsageError, match="plan 1: str; expected BitsPlan, or a result"):
+        mapc.report(other, "plan.json")
+
+
 def test_a_notebook_shows_the_whole_document_in_a_frame(problem, result):
     report = mapc.report(problem, result)
     frame = report._repr_html_()
