@@ -43,8 +43,8 @@ def unit_of(view: View) -> str:
 def figure(views: Sequence[View]) -> Figure | None:
     """Return objective and bound over time, of one run or of several of one problem.
 
-    None where no run has two steps, and a number among them, to show. Runs of several plans are named, also where only one
-    has steps, and no mark is empty.
+    None where no run has two steps, and a number among them, to show. Runs of several plans are
+    named, also where only one has steps, and no mark is empty.
     """
     runs = [(view, name, _steps(view)) for view, name in zip(views, short(views), strict=True)]
     runs = [run for run in runs if len(run[2]) >= 2]
