@@ -173,6 +173,8 @@ def verdict(ours: float, best: Uniform | None) -> str:
         return f"worse than {best.format} everywhere, which loses {best.loss:.6g}"
     if ours == best.loss:
         return f"no better than {best.format} everywhere"
+    if ours < 0:  # pairs may gain; a share of that says nothing
+        return f"{best.loss - ours:.6g} less loss than {best.format} everywhere"
     return f"{percent(1 - ours / best.loss)} less loss than {best.format} everywhere"
 
 

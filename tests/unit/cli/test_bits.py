@@ -117,6 +117,9 @@ def test_verdict():
     assert bits.verdict(1.0, best) == "50.00 % less loss than int4 everywhere"
     assert bits.verdict(2.0 - 1e-9, best) == "5.0e-08 % less loss than int4 everywhere"
     assert bits.verdict(0.0, SimpleNamespace(format="int4", loss=0.0)).startswith("no better")
+    for loss, less in ((-2.5, "0.25"), (0.0, "2.75"), (1.0, "3.75")):
+        below = SimpleNamespace(format="int4", loss=loss)
+        assert bits.verdict(-2.75, below) == f"{less} less loss than int4 everywhere"
 
 
 # -- budgets ---------------------------------------------------------------------------------------
