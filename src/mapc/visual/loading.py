@@ -41,7 +41,11 @@ def load(path: str | Path, front: str | None = None, comparison: str | None = No
     InstanceError
         For a file that is not what it is taken for, or of another family or instance.
     """
-    problem, plan, info = instances.read_plan(path)
+    try:
+        problem, plan, info = instances.read_plan(path)
+    except InstanceError:
+        _refuse_companion(path)
+        raise
     view = of_plan(problem, plan, record_from(info.result), display_name(path))
     view = replace(view, plan_file=carrier(path))
     if front is not None:
@@ -125,6 +129,24 @@ def read_front(path: str, view: View) -> Document:
     if not all(isinstance(value, int | float) for value in costs):
         raise InstanceError("a cost that is no number", f"{where}: $.cost", "numbers")
     return document
+
+
+def _refuse_companion(path: str | Path) -> None:
+    """Say of a front or a comparison that was taken for a plan where it belongs."""
+    if str(path) == STREAM:  # read already
+        return
+    try:
+        document = _object(str(path))
+    except InstanceError:
+        return
+    for keys, what, option in (
+        ({"resource", "points", "cost"}, "a front", "--front"),
+        ({"best", "methods"}, "a comparison of methods", "--comparison"),
+    ):
+        if keys <= document.keys():
+            raise InstanceError(
+                f"{what}, not a plan", display_name(path), f"a plan file, and {option} for this one"
+            )
 
 
 def read_comparison(path: str, view: View) -> tuple[Document, ...]:

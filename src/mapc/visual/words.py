@@ -72,6 +72,16 @@ def counted(n: int, one: str, many: str = "") -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
+def between(low: float, high: float, unit: str = "") -> str:
+    """Return a range in words: one value where both ends read alike.
+
+    >>> between(0.5, 0.75, "share"), between(3, 3, "ms")
+    ('50 % to 75 %', '3 ms')
+    """
+    first, last = words(low, unit), words(high, unit)
+    return first if first == last else f"{first} to {last}"
+
+
 def ticks(axis: Axis, most: int = 6) -> list[tuple[float, str]]:
     """Return positions within the domain of an axis, and what stands beside them.
 

@@ -157,3 +157,18 @@ def test_a_plan_file_is_known_by_its_path_where_it_can_be_solved_again(solved):
     assert load(path).plan_file == str(path)
     assert carrier("a.plan.json") == "a.plan.json"
     assert carrier("placed.CSV") == carrier("-") == carrier(None) == ""
+
+
+def test_a_front_or_a_comparison_is_no_plan(problem, tmp_path):
+    """The complaint names the option that takes it."""
+    front, comparison = tmp_path / "front.json", tmp_path / "comparison.json"
+    front.write_text(json.dumps({"resource": "capacity", "points": "all", "cost": [1]}))
+    comparison.write_text(json.dumps({"best": None, "methods": []}))
+    for path, option in ((front, "--front"), (comparison, "--comparison")):
+        with pytest.raises(InstanceError, match=option):
+            load(path)
+    other = tmp_path / "other.json"
+    other.write_text("{}")
+    with pytest.raises(InstanceError) as refusal:
+        load(other)
+    assert "--front" not in str(refusal.value)

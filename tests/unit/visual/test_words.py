@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mapc.units import format_bytes
 from mapc.visual.figure import UNITS, Axis
-from mapc.visual.words import counted, plain, sentences, ticks, words
+from mapc.visual.words import between, counted, plain, sentences, ticks, words
 
 NUMBERS = st.floats(-1e12, 1e12, allow_nan=False)
 
@@ -92,3 +92,9 @@ def test_numbers_with_their_nouns():
 def test_sentences_leave_out_what_is_empty():
     assert sentences("", "One.", "", "Two.") == "One. Two."
     assert sentences() == sentences("") == ""
+
+
+def test_a_range_with_one_value_is_that_value():
+    assert between(0.5, 0.75, "share") == "50 % to 75 %"
+    assert between(3, 3, "ms") == "3 ms"
+    assert between(1.000000001, 1.000000002) == "1"

@@ -11,7 +11,7 @@ from mapc.graph.operators import IntArray
 from mapc.visual.figure import Axis, Cell, Figure, FloatArray, Mark, Rects, Rule, Table, column
 from mapc.visual.pictures.sequence_comparison import Bound
 from mapc.visual.pictures.sequence_groups import Classes, Groups, ranks
-from mapc.visual.words import counted, words
+from mapc.visual.words import between, counted, words
 
 MOST_RECTANGLES = 5_000
 """Of groups and their sequences in one picture."""
@@ -65,7 +65,7 @@ def gantt(seen: Groups, bound: Bound | None) -> Figure:
             f"{counted(len(seen), 'group')} on {counted(n_ranks, 'rank')}; the step takes "
             f"{words(step, 'ms')}, the longest micro-batch "
             f"{words(float(seen.ms(seen.slowest.max())), 'ms')}; the micro-batches' ranks are "
-            f"idle for {words(float(idle.min()), 'share')} to {words(float(idle.max()), 'share')} "
+            f"idle for {between(float(idle.min()), float(idle.max()), 'share')} "
             "of their time."
         ),
         x=Axis("time", 0.0, max(step, bound.ms if bound else 0.0) * 1.01 or 1.0, "ms"),
@@ -162,7 +162,7 @@ def _merged(seen: Groups, order: IntArray, start: IntArray) -> _Blocks:
             f"micro-batch {seen.number[seen.batch[head[i]]]}; {n[i]} groups of degree "
             f"{seen.degree[head[i]]}, {ranks(int(first[i]), int(stop[i] - first[i]))}; "
             f"{counted(int(members[i]), 'sequence')}, longest {counted(int(longest[i]), 'token')}; "
-            f"{words(float(seen.ms(least[i])), 'ms')} to {words(float(seen.ms(most[i])), 'ms')}"
+            f"{between(float(seen.ms(least[i])), float(seen.ms(most[i])), 'ms')}"
         )
 
     return _Blocks(

@@ -9,7 +9,7 @@ import numpy as np
 from mapc.graph.operators import IntArray
 from mapc.visual.figure import Axis, Figure, FloatArray, Mark, Rects, Rule, Table, column
 from mapc.visual.pictures.sequence_groups import Classes, Groups
-from mapc.visual.words import counted, words
+from mapc.visual.words import between, counted, words
 
 BINS = 32
 """About how many bins a histogram of lengths has."""
@@ -37,14 +37,14 @@ def lengths(seen: Groups) -> Figure:
             marks.append(_stacked(seen, number, edges, row, base, at))
         base = base + row
     marks += _limits(seen, float(edges[0]), float(edges[-1]))
+    extent = int(problem.lengths.min()), int(problem.lengths.max())
     middle = int(np.percentile(problem.lengths, 50, method="nearest"))
     return Figure(
         key="lengths",
         title="Sequence lengths by degree",
         summary=(
-            f"{counted(len(seen.group), 'sequence')} of {problem.lengths.min():,} to "
-            f"{problem.lengths.max():,} tokens, half of them up to {middle:,}; colours are the "
-            "degrees of their groups."
+            f"{counted(len(seen.group), 'sequence')} of {between(*extent)} tokens, half of them up "
+            f"to {middle:,}; colours are the degrees of their groups."
         ),
         x=Axis("tokens", float(edges[0]), float(edges[-1]), "count", log=True),
         y=Axis("sequences", 0.0, float(total.max()) * 1.05, "count"),
@@ -151,7 +151,7 @@ def groups(seen: Groups) -> Figure:
         title="Time of every group",
         summary=(
             f"{counted(len(seen), 'group')} by micro-batch (dashed lines), the slowest first; "
-            f"{words(float(ms.min()), 'ms')} to {words(float(ms.max()), 'ms')}. What a bar lacks "
+            f"{between(float(ms.min()), float(ms.max()), 'ms')}. What a bar lacks "
             "to the first of its micro-batch, its ranks wait."
         ),
         x=_of_groups(order),
@@ -174,7 +174,7 @@ def memory(seen: Groups) -> Figure:
         title="Memory of every group",
         summary=(
             "Padded tokens of each group as a share of the most that its ranks hold: "
-            f"{words(float(share.min()), 'share')} to {words(float(share.max()), 'share')}, in "
+            f"{between(float(share.min()), float(share.max()), 'share')}, in "
             "the order of the times."
         ),
         x=_of_groups(order),
