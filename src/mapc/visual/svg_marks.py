@@ -52,6 +52,10 @@ LARGE, SMALL = 2.0**24, 2.0**-4
 for zooming by 2,000; domains beyond are drawn in other units."""
 
 
+FARTHEST = 2.0**1000
+"""Ends of domains beyond count as this, so that lengths and margins stay finite."""
+
+
 @dataclass(frozen=True)
 class Span:
     """The domain of an axis in the coordinates of the drawing.
@@ -82,7 +86,8 @@ class Span:
         if log:
             low = math.log10(low)
             high = math.log10(high) if high > 0 else low
-        low = low if math.isfinite(low) else 0.0
+        low = min(max(low, -FARTHEST), FARTHEST) if math.isfinite(low) else 0.0
+        high = min(max(high, -FARTHEST), FARTHEST)
         length = high - low
         if not (length > 0 and math.isfinite(length)):
             high = low + max(1.0, abs(low) * 1e-6)

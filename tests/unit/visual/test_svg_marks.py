@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mapc.visual.figure import Axis, Figure, Line, Points, Rects, Rule, Scale, Steps, column
@@ -38,6 +38,8 @@ def test_numbers_read_back_exactly(value):
 
 
 @given(VALUES, VALUES, st.booleans())
+@example(1.7976913371709786e308, 0.0, False)
+@example(-1.7e308, 1.7e308, False)
 def test_every_domain_has_a_length_that_browsers_can_draw(low, high, log):
     span = Span.of(Axis("", low, high, log=log))
     assert span.low < span.high
