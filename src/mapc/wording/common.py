@@ -52,6 +52,14 @@ def result_rows(result: Result) -> Rows:
     return [*rows, *(("note", note) for note in result.notes)]
 
 
+def rows_around(result: Result, own: Rows) -> Rows:
+    """Return the rows of a result with a family's own in place of its facts."""
+    rows = result_rows(result)
+    head = [row for row in rows if row[0] in ("status", "objective", "bound", "gap")]
+    tail = [row for row in rows if row[0] in ("method", "seconds", "note")]
+    return [*head, *own, *tail]
+
+
 def _status(result: Result) -> str:
     text = f"{result.status.value}: {result.reason}" if result.reason else result.status.value
     return f"{text} (interrupted)" if result.interrupted else text

@@ -30,13 +30,10 @@ def result_keys(problem: PlacementProblem, result: Result) -> dict[str, Any]:
 
 def result_rows(problem: PlacementProblem, result: Result) -> Rows:
     """Return what a person wants to know about a result, most important first."""
-    rows = common.result_rows(result)
     if result.plan is None:
-        return rows
-    head = [row for row in rows if row[0] in ("status", "objective", "bound", "gap")]
-    tail = [row for row in rows if row[0] in ("method", "seconds", "note")]
+        return common.result_rows(result)
     own = plan_rows(problem, result.plan, result.facts)
-    return [*head, *own, *_problem_rows(result.facts), *tail]
+    return common.rows_around(result, [*own, *_problem_rows(result.facts)])
 
 
 def plan_rows(problem: PlacementProblem, plan: Any, facts: Mapping[str, Any]) -> Rows:
