@@ -36,12 +36,12 @@ def report(
     as_json: bool,
 ) -> None:
     """Draw plans in one self-contained HTML file."""
-    from mapc.visual.loading import load
+    from mapc.visual.loading import load_all
     from mapc.visual.report import make
 
     for source in (*plans, front, comparison):
         check_report_target(output, as_json, source=source or "")
-    views = [load(plan, front, comparison) for plan in plans]
+    views = load_all(plans, front, comparison)
     document = make(views)
     with streaming():
         document.write(output)

@@ -41,18 +41,37 @@ def load(path: str | Path, front: str | None = None, comparison: str | None = No
     InstanceError
         For a file that is not what it is taken for, or of another family or instance.
     """
+    return load_all([path], front, comparison)[0]
+
+
+def load_all(
+    paths: Sequence[str | Path], front: str | None = None, comparison: str | None = None
+) -> list[View]:
+    """Read several plan files; what is shown beside them is read once, and has to fit each.
+
+    Raises
+    ------
+    InstanceError
+        As `load` does.
+    """
+    views = [_read(path) for path in paths]
+    if front is not None:
+        found = _object(front)
+        views = [replace(view, front=_front(found, front, view)) for view in views]
+    if comparison is not None:
+        found = _object(comparison)
+        views = [replace(view, comparison=_comparison(found, comparison, view)) for view in views]
+    return views
+
+
+def _read(path: str | Path) -> View:
     try:
         problem, plan, info = instances.read_plan(path)
     except InstanceError:
         _refuse_companion(path)
         raise
     view = of_plan(problem, plan, record_from(info.result), display_name(path))
-    view = replace(view, plan_file=carrier(path))
-    if front is not None:
-        view = replace(view, front=read_front(front, view))
-    if comparison is not None:
-        view = replace(view, comparison=read_comparison(comparison, view))
-    return view
+    return replace(view, plan_file=carrier(path))
 
 
 def carrier(path: str | Path | None) -> str:
@@ -103,14 +122,8 @@ def _goal(problem: Any, record: Record) -> tuple[Family, Any]:
 # -- beside a plan -------------------------------------------------------------------------------
 
 
-def read_front(path: str, view: View) -> Document:
-    """Return a front for the problem of a view: its document, columns as equally long lists.
-
-    Raises
-    ------
-    InstanceError
-    """
-    document = _object(path)
+def _front(document: dict[str, Any], path: str, view: View) -> Document:
+    """Return a front for the problem of a view: its document, columns as equally long lists."""
     where = display_name(path)
     lists = {key: value for key, value in document.items() if isinstance(value, list)}
     lists.pop("notes", None)
@@ -149,14 +162,8 @@ def _refuse_companion(path: str | Path) -> None:
             )
 
 
-def read_comparison(path: str, view: View) -> tuple[Document, ...]:
-    """Return the methods of a comparison on the instance of a view, one mapping each.
-
-    Raises
-    ------
-    InstanceError
-    """
-    document = _object(path)
+def _comparison(document: dict[str, Any], path: str, view: View) -> tuple[Document, ...]:
+    """Return the methods of a comparison on the instance of a view, one mapping each."""
     where = display_name(path)
     methods = document.get("methods")
     good = isinstance(methods, list) and all(
