@@ -200,15 +200,15 @@ def _search(problem: Any, *, minimize: str | None, quiet: bool, **options: Any) 
     from mapc import api
     from mapc.models import family_of
     from mapc.models.base import aimed
-    from mapc.solvers.base import Status
-    from mapc.solvers.result import Result
 
     family, asked = aimed(family_of(problem), problem, minimize)
     with contextlib.nullcontext() if quiet else Progress(family, problem=asked) as progress:
         try:
             return api.solve(problem, minimize=minimize, on_event=progress, **options)
         except InfeasibleError as error:
-            return Result(family.kind, Status.INFEASIBLE, reason=str(error))
+            from mapc.visual.loading import failed  # costs start-up, and is seldom asked for
+
+            return failed(problem, error, {"minimize": minimize, **options})
 
 
 def _write(problem: Any, result: Result, output: str) -> None:
@@ -226,9 +226,8 @@ def _report_failure(
     """Leave the report of a run that failed; what is wrong with writing it is not the news."""
     from mapc.visual.loading import failed
 
-    asked = {name: value for name, value in search.items() if value is not None}
     with contextlib.suppress(MapcError):
-        result = replace(failed(problem, error, asked), command=command_line())
+        result = replace(failed(problem, error, search), command=command_line())
         write_run(problem, result, report, label)
 
 

@@ -231,7 +231,7 @@ def comparison_of(results: Mapping[str, Result]) -> tuple[Document, ...]:
 
 
 def failed(problem: Any, error: Exception, asked: Mapping[str, Any]) -> Result:
-    """Return the result of a run that ended in an exception."""
+    """Return the result of a run that ended in an exception; what was not asked for is None."""
     from mapc.solvers.base import Status
     from mapc.versions import versions
 
@@ -240,7 +240,8 @@ def failed(problem: Any, error: Exception, asked: Mapping[str, Any]) -> Result:
         status, reason = Status.INFEASIBLE, str(error)
     else:
         status, reason = Status.UNKNOWN, f"failed: {type(error).__name__}: {error}"
-    return Result(kind, status, reason=reason, asked=asked, versions=versions())
+    given = {name: value for name, value in asked.items() if value is not None}
+    return Result(kind, status, reason=reason, asked=given, versions=versions())
 
 
 def together(views: Sequence[View]) -> None:
